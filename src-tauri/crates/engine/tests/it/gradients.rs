@@ -68,7 +68,7 @@ fn trained_lora() -> Decoder {
     decoder
 }
 
-/// Central differences at the element of each parameter where the gradient is largest.
+/// Finite differences at the element of each parameter where the gradient is largest.
 #[test]
 fn equal_finite_differences() {
     for mut decoder in [decoder(true), trained_lora()] {
@@ -96,7 +96,9 @@ fn equal_finite_differences() {
                 losses.iter().map(|loss| f64::from(*loss)).sum::<f64>() / losses.len() as f64
             };
             let step = 5e-3;
-            let numeric = (loss_at(step) - loss_at(-step)) / f64::from(2.0 * step);
+            // Fourth order: the loss bends sharply beside a trained adapter.
+            let slope = |step: f32| (loss_at(step) - loss_at(-step)) / f64::from(2.0 * step);
+            let numeric = (4.0 * slope(step) - slope(2.0 * step)) / 3.0;
             let error = (numeric - f64::from(gradient[index])).abs() / numeric.abs().max(3e-3);
             assert!(
                 error < 0.02,
