@@ -53,12 +53,12 @@ def run(folder: pathlib.Path, steps: int) -> dict:
     model.train()
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(trainable, lr=1e-4, weight_decay=0.0)
-    losses, seconds = [], []
+    losses, seconds, cpu_seconds = [], [], []
     for step in range(steps):
         tokens = torch.tensor(
             [[token(step, sample, position) for position in range(LENGTH)] for sample in range(SAMPLES)]
         )
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         loss = model(input_ids=tokens, labels=tokens).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trainable, 1.0)
@@ -66,9 +66,11 @@ def run(folder: pathlib.Path, steps: int) -> dict:
         optimiser.zero_grad(set_to_none=True)
         losses.append(loss.item())
         seconds.append(time.perf_counter() - start)
+        cpu_seconds.append(time.process_time() - cpu_start)
     return {
         "losses": losses,
         "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
         "tokens": SAMPLES * LENGTH,
         "threads": torch.get_num_threads(),
         "versions": {
