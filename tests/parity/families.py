@@ -74,7 +74,7 @@ FAMILIES = [
                 head_dim=8,
                 max_position_embeddings=64,
                 rms_norm_eps=1e-5,
-                sliding_window=None,
+                sliding_window=10,  # shorter than the samples
                 tie_word_embeddings=False,
                 rope_parameters=dict(rope_type="default", rope_theta=1000.0),
             )

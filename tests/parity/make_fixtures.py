@@ -91,14 +91,24 @@ def loss_and_gradients(model: torch.nn.Module, batch: list[Sample]) -> tuple[flo
 
 
 def train(model: torch.nn.Module, data: list[Sample], learning_rate: float) -> tuple[list[dict], dict[str, torch.Tensor]]:
-    """The plainest loop that does what the settings say; weights after it, and one record per optimiser step."""
+    """The plainest loop that does what the settings say; weights after it, and one record per optimiser step.
+
+    Norms and biases are not decayed, as in transformers' Trainer.
+    """
     parameters = trainable(model)
+    decayed = set(transformers.Trainer.get_decay_parameter_names(None, model))
+    groups = {True: [], False: []}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            groups[name in decayed].append(parameter)
     optimiser = torch.optim.AdamW(
-        parameters.values(),
+        [
+            {"params": groups[True], "weight_decay": TRAINING["weight_decay"]},
+            {"params": groups[False], "weight_decay": 0.0},
+        ],
         lr=learning_rate,
         betas=(TRAINING["beta1"], TRAINING["beta2"]),
         eps=TRAINING["epsilon"],
-        weight_decay=TRAINING["weight_decay"],
     )
     schedule = transformers.get_cosine_schedule_with_warmup(optimiser, TRAINING["warmup_steps"], TRAINING["steps"])
     per_step = TRAINING["batch_size"] * TRAINING["grad_accumulation"]
