@@ -16,12 +16,18 @@ fn trainable_models() -> impl Iterator<Item = (Fixture, Decoder)> {
         let adapted = subject::adapted(&Fixture::load(family), Adapter::Recorded);
         let mut whole = subject::base(&Fixture::load(family));
         whole.make_trainable().unwrap();
-        [(Fixture::load(family), adapted), (Fixture::load(family), whole)]
+        [
+            (Fixture::load(family), adapted),
+            (Fixture::load(family), whole),
+        ]
     })
 }
 
 fn alone(samples: &[Sample]) -> Vec<Batch> {
-    samples.iter().map(|sample| Batch::from_samples([sample])).collect()
+    samples
+        .iter()
+        .map(|sample| Batch::from_samples([sample]))
+        .collect()
 }
 
 fn assert_same(a: &(f64, BTreeMap<String, Tensor>), b: &(f64, BTreeMap<String, Tensor>)) {
@@ -35,14 +41,24 @@ fn packed_equals_unpacked() {
     for (fixture, decoder) in trainable_models() {
         let samples = fixture.samples();
         let packed = decoder.logits(&Batch::from_samples(&samples)).unwrap();
-        let parts: Vec<Tensor> = alone(&samples).iter().map(|batch| decoder.logits(batch).unwrap()).collect();
+        let parts: Vec<Tensor> = alone(&samples)
+            .iter()
+            .map(|batch| decoder.logits(batch).unwrap())
+            .collect();
         assert!(difference::of_tensors(&packed, &Tensor::cat(&parts, 0).unwrap()) <= TOLERANCE);
         // A neighbour's tokens do not show at all.
         let mut other = samples.clone();
         other[0].tokens.reverse();
         let changed = decoder.logits(&Batch::from_samples(&other)).unwrap();
-        let second = |logits: &Tensor| logits.narrow(0, samples[0].len(), samples[1].len()).unwrap();
-        assert_eq!(difference::of_tensors(&second(&changed), &second(&packed)), 0.0);
+        let second = |logits: &Tensor| {
+            logits
+                .narrow(0, samples[0].len(), samples[1].len())
+                .unwrap()
+        };
+        assert_eq!(
+            difference::of_tensors(&second(&changed), &second(&packed)),
+            0.0
+        );
     }
 }
 
@@ -51,11 +67,21 @@ fn packed_equals_unpacked() {
 fn accumulated_equals_whole() {
     for (fixture, mut decoder) in trainable_models() {
         let samples = fixture.data();
-        let whole = subject::loss_and_gradients(&mut decoder, &[Batch::from_samples(&samples[..6])], false);
-        let uneven = [Batch::from_samples(&samples[..1]), Batch::from_samples(&samples[1..6])];
-        assert_same(&subject::loss_and_gradients(&mut decoder, &uneven, false), &whole);
+        let whole =
+            subject::loss_and_gradients(&mut decoder, &[Batch::from_samples(&samples[..6])], false);
+        let uneven = [
+            Batch::from_samples(&samples[..1]),
+            Batch::from_samples(&samples[1..6]),
+        ];
+        assert_same(
+            &subject::loss_and_gradients(&mut decoder, &uneven, false),
+            &whole,
+        );
         let singles = alone(&samples[..6]);
-        assert_same(&subject::loss_and_gradients(&mut decoder, &singles, false), &whole);
+        assert_same(
+            &subject::loss_and_gradients(&mut decoder, &singles, false),
+            &whole,
+        );
     }
 }
 
@@ -78,16 +104,28 @@ fn scores_are_the_log_probabilities_of_the_recorded_logits() {
         let fixture = Fixture::load(family);
         let (decoder, samples) = (subject::base(&fixture), fixture.samples());
         let tokens = &samples[0].tokens;
-        let logits = fixture.logits("logits").narrow(0, 0, tokens.len() - 1).unwrap();
-        let next = Tensor::new(&tokens[1..], logits.device()).unwrap().unsqueeze(1).unwrap();
+        let logits = fixture
+            .logits("logits")
+            .narrow(0, 0, tokens.len() - 1)
+            .unwrap();
+        let next = Tensor::new(&tokens[1..], logits.device())
+            .unwrap()
+            .unsqueeze(1)
+            .unwrap();
         let chosen = logits.gather(&next, 1).unwrap().squeeze(1).unwrap();
         let expected = (chosen - logits.log_sum_exp(D::Minus1).unwrap()).unwrap();
         let found = Tensor::new(score(&decoder, tokens).unwrap(), logits.device()).unwrap();
-        assert!(difference::of_tensors(&found, &expected) <= TOLERANCE, "{family}");
+        assert!(
+            difference::of_tensors(&found, &expected) <= TOLERANCE,
+            "{family}"
+        );
 
         let losses = evaluate(&decoder, &samples, 1024, &mut |_| ()).unwrap();
         let trained: usize = losses.iter().map(|loss| loss.trained_tokens).sum();
         let mean = losses.iter().map(|loss| loss.loss_sum).sum::<f64>() / trained as f64;
-        assert!(difference::of_values(&[mean], &[fixture.expected.loss]) <= TOLERANCE, "{family}");
+        assert!(
+            difference::of_values(&[mean], &[fixture.expected.loss]) <= TOLERANCE,
+            "{family}"
+        );
     }
 }

@@ -23,13 +23,31 @@ impl Exported {
     fn new(fixture: &Fixture) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut decoder = subject::adapted(fixture, Adapter::Recorded);
-        subject::trained(&mut decoder, fixture, fixture.expected.training["lora"].learning_rate);
-        decoder.save_adapter(&folder.path().join("adapter")).unwrap();
-        decoder.save_folder(&folder.path().join("merged"), DType::F32, Some(&fixture.model())).unwrap();
-        decoder.save_folder(&folder.path().join("merged-by-spec"), DType::F32, None).unwrap();
+        subject::trained(
+            &mut decoder,
+            fixture,
+            fixture.expected.training["lora"].learning_rate,
+        );
+        decoder
+            .save_adapter(&folder.path().join("adapter"))
+            .unwrap();
+        decoder
+            .save_folder(
+                &folder.path().join("merged"),
+                DType::F32,
+                Some(&fixture.model()),
+            )
+            .unwrap();
+        decoder
+            .save_folder(&folder.path().join("merged-by-spec"), DType::F32, None)
+            .unwrap();
         let batch = Batch::from_samples(&fixture.samples()[..1]);
         let logits = decoder.logits(&batch).unwrap();
-        Self { folder, batch, logits }
+        Self {
+            folder,
+            batch,
+            logits,
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -45,7 +63,9 @@ impl Exported {
     fn prepare_check(&self, model: &Path) {
         let tokens = serde_json::to_vec(&self.batch.tokens).unwrap();
         std::fs::write(self.path("tokens.json"), tokens).unwrap();
-        self.logits.save_safetensors("logits", self.path("logits.safetensors")).unwrap();
+        self.logits
+            .save_safetensors("logits", self.path("logits.safetensors"))
+            .unwrap();
         std::fs::create_dir(self.path("base")).unwrap();
         for entry in std::fs::read_dir(model).unwrap() {
             let entry = entry.unwrap();
@@ -59,9 +79,17 @@ fn attune_reads_back_what_it_wrote() {
     for family in FAMILIES {
         let fixture = Fixture::load(family);
         let exported = Exported::new(&fixture);
-        exported.assert_same_logits(&subject::adapted(&fixture, Adapter::In(&exported.path("adapter"))));
+        exported.assert_same_logits(&subject::adapted(
+            &fixture,
+            Adapter::In(&exported.path("adapter")),
+        ));
         for merged in ["merged", "merged-by-spec"] {
-            let decoder = Decoder::load(&exported.path(merged), DType::F32, &Device::Cpu, &mut |_| ());
+            let decoder = Decoder::load(
+                &exported.path(merged),
+                DType::F32,
+                &Device::Cpu,
+                &mut |_| (),
+            );
             exported.assert_same_logits(&decoder.unwrap());
         }
     }
@@ -79,8 +107,15 @@ fn transformers_and_peft_read_what_attune_wrote() {
         let exported = Exported::new(&fixture);
         exported.prepare_check(&fixture.model());
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("parity/check_export.py");
-        let output = Command::new(&python).arg(script).arg(exported.folder.path()).output().unwrap();
-        let (printed, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let output = Command::new(&python)
+            .arg(script)
+            .arg(exported.folder.path())
+            .output()
+            .unwrap();
+        let (printed, errors) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
         assert!(output.status.success(), "{family}: {printed}{errors}");
         say(&format!("{family}, exported: {printed}"));
     }

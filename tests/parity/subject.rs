@@ -6,7 +6,8 @@ use std::sync::atomic::AtomicBool;
 
 use attune_data::{Batch, Tokenizer};
 use attune_engine::{
-    Control, DType, Decoder, Device, Outcome, SamplingOptions, Schedule, TrainEvent, TrainOptions, generate, train,
+    Control, DType, Decoder, Device, Outcome, SamplingOptions, Schedule, TrainEvent, TrainOptions,
+    generate, train,
 };
 use candle_core::Tensor;
 use serde_json::{Map, Value, json};
@@ -53,9 +54,15 @@ pub fn loss_and_gradients(
     let trained: usize = batches.iter().map(Batch::trained_tokens).sum();
     decoder.clear_gradients().unwrap();
     let scale = 1.0 / trained as f32;
-    let sum: f64 = batches.iter().map(|batch| decoder.loss_and_backward(batch, scale, recompute).unwrap()).sum();
+    let sum: f64 = batches
+        .iter()
+        .map(|batch| decoder.loss_and_backward(batch, scale, recompute).unwrap())
+        .sum();
     let copied = |(name, gradient): (String, Tensor)| (name, gradient.copy().unwrap());
-    (sum / trained as f64, decoder.gradients().into_iter().map(copied).collect())
+    (
+        sum / trained as f64,
+        decoder.gradients().into_iter().map(copied).collect(),
+    )
 }
 
 /// What a training has told and left, one entry per optimiser step.
@@ -98,14 +105,29 @@ pub fn trained(decoder: &mut Decoder, fixture: &Fixture, learning_rate: f64) -> 
     };
     let checkpoints = tempfile::tempdir().unwrap();
     let mut found = Trained::default();
-    let outcome = train(decoder, &data, &[], &options, checkpoints.path(), &Control::default(), &mut |event| {
-        if let TrainEvent::Step { loss, learning_rate, grad_norm, trained_tokens, .. } = event {
-            found.losses.push(loss);
-            found.learning_rates.push(learning_rate);
-            found.grad_norms.push(grad_norm);
-            found.trained_tokens.push(trained_tokens);
-        }
-    });
+    let outcome = train(
+        decoder,
+        &data,
+        &[],
+        &options,
+        checkpoints.path(),
+        &Control::default(),
+        &mut |event| {
+            if let TrainEvent::Step {
+                loss,
+                learning_rate,
+                grad_norm,
+                trained_tokens,
+                ..
+            } = event
+            {
+                found.losses.push(loss);
+                found.learning_rates.push(learning_rate);
+                found.grad_norms.push(grad_norm);
+                found.trained_tokens.push(trained_tokens);
+            }
+        },
+    );
     assert_eq!(outcome.unwrap(), Outcome::Finished);
     found.weights = decoder.trainable();
     found
@@ -113,10 +135,25 @@ pub fn trained(decoder: &mut Decoder, fixture: &Fixture, learning_rate: f64) -> 
 
 /// The likeliest sixteen tokens after each prompt.
 pub fn greedy(decoder: &Decoder, tokenizer: &Tokenizer, prompts: &[Vec<u32>]) -> Vec<Vec<u32>> {
-    let options = SamplingOptions { temperature: 0.0, max_new_tokens: 16, ..SamplingOptions::default() };
+    let options = SamplingOptions {
+        temperature: 0.0,
+        max_new_tokens: 16,
+        ..SamplingOptions::default()
+    };
     let never = AtomicBool::new(false);
-    let completions = generate(decoder, tokenizer, prompts, &options, &never, &mut |_, _| ()).unwrap();
-    completions.into_iter().map(|completion| completion.tokens).collect()
+    let completions = generate(
+        decoder,
+        tokenizer,
+        prompts,
+        &options,
+        &never,
+        &mut |_, _| (),
+    )
+    .unwrap();
+    completions
+        .into_iter()
+        .map(|completion| completion.tokens)
+        .collect()
 }
 
 /// A tokenizer of a hundred words and no stop token: the recorded models speak in numbers.

@@ -2,6 +2,10 @@
 //! stands in for it on other devices.
 
 #![expect(clippy::unwrap_used, reason = "a failed test should panic")]
+#![expect(
+    unused_qualifications,
+    reason = "`crate::rope` is the function, `rope` its module"
+)]
 
 use crate::{
     AdamW, Attention, Rotation, Span, Transpose, adamw, cross_entropy, matmul, rms_norm, rope,
@@ -285,7 +289,7 @@ fn cached_attention_equals_the_whole() -> Result<()> {
             random(rng, (10, 12)),
         );
         let (whole, _) = attention.forward(&q, &k, &v, &[Span { start: 0, len: 10 }])?;
-        let last = attention.cached(
+        let (last, _) = attention.cached(
             &q.narrow(0, 7, 3)?.contiguous()?,
             &[Span { start: 0, len: 3 }],
             &[(k, v)],
