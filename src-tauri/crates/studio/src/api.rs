@@ -26,7 +26,7 @@ pub use experiment::{
     ExperimentState, ExperimentsListRequest, ExperimentsShowRequest, LoggedEvent,
 };
 pub use machine::{
-    Disk, DoctorReport, DoctorRequest, GpuBackend, GpuBackendKind, Memory, Platform,
+    Condition, Disk, DoctorReport, DoctorRequest, GpuBackend, GpuBackendKind, Memory, Platform,
     SettingDefinition, SettingKind, SettingsRequest, Starter, StarterRequest,
 };
 pub use model::{

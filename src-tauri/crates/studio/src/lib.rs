@@ -12,8 +12,9 @@ mod export;
 mod first_start;
 mod floor;
 mod models;
+mod nearest;
 mod score;
-mod settings;
+pub mod settings;
 
 pub use error::{Error, Result};
 

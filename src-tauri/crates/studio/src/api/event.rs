@@ -69,6 +69,7 @@ pub enum Level {
 pub struct Control {
     training: crate::floor::engine::Control,
     cancelled: Arc<AtomicBool>,
+    stopped: Arc<AtomicBool>,
 }
 
 impl Control {
@@ -81,12 +82,18 @@ impl Control {
     /// Training ends here and keeps what it has; other work is cancelled.
     pub fn stop(&self) {
         self.training.stop();
+        self.stopped.store(true, Ordering::Relaxed);
         self.cancelled.store(true, Ordering::Relaxed);
     }
 
     /// Whether anything was asked for.
     pub fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Whether a stop was asked for, not only a pause.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
     }
 
     /// What the training loop polls.

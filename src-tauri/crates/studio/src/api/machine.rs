@@ -128,10 +128,19 @@ pub struct SettingDefinition {
     pub default: Value,
     /// Whether a value must be given.
     pub required: bool,
-    /// When it matters, in words: `lora is true`. Absent: always.
-    pub applies_when: Option<String>,
+    /// When it matters. Absent: always.
+    pub applies_when: Option<Condition>,
     /// H2O LLM Studio's name, where it has the setting.
     pub h2o_name: Option<String>,
+}
+
+/// Another setting that must have one value for this one to matter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Condition {
+    /// The other setting.
+    pub key: String,
+    /// The value it must have.
+    pub value: Value,
 }
 
 /// What a value may be.
@@ -162,7 +171,10 @@ pub enum SettingKind {
     /// Any text.
     Text,
     /// A list of texts.
-    List,
+    List {
+        /// The only texts there are; empty where any may stand.
+        choices: Vec<String>,
+    },
 }
 
 /// Arguments of `starter`.

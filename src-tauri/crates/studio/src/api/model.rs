@@ -122,16 +122,15 @@ pub struct Weights {
     pub adapter: Option<PathBuf>,
     /// Id, name or unambiguous prefix of an experiment; excludes `adapter`.
     pub experiment: Option<String>,
-    /// Which of the experiment's checkpoints.
-    pub checkpoint: CheckpointChoice,
+    /// Which of the experiment's checkpoints; what its `save_checkpoint` says without it.
+    pub checkpoint: Option<CheckpointChoice>,
 }
 
 /// Which checkpoint of an experiment.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckpointChoice {
     /// The lowest validation loss; the last when nothing was validated.
-    #[default]
     Best,
     /// The newest.
     Last,
