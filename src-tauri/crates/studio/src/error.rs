@@ -95,3 +95,22 @@ impl From<rusqlite::Error> for Error {
         )
     }
 }
+
+/// A refusal of a lower floor, whose parts are the same.
+macro_rules! from_floor {
+    ($floor:path) => {
+        impl From<$floor> for Error {
+            fn from(source: $floor) -> Self {
+                Self {
+                    code: source.code().to_owned(),
+                    message: source.to_string(),
+                    remedy: source.remedy(),
+                    place: source.place(),
+                }
+            }
+        }
+    };
+}
+
+from_floor!(crate::floor::data::Error);
+from_floor!(crate::floor::engine::Error);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::{BackboneDtype, ExperimentConfig, SETTINGS, Setting};
+use super::{ExperimentConfig, SETTINGS, Setting};
 use crate::api::Difference;
 use crate::error::{Error, Result};
 
@@ -118,13 +118,6 @@ impl ExperimentConfig {
                 .with_remedy(remedy)
                 .with_place(key))
         };
-        if !self.lora && self.backbone_dtype != BackboneDtype::Float32 {
-            return refuse(
-                "backbone_dtype",
-                "full fine-tuning changes every weight and needs them in float32".to_owned(),
-                "Set backbone_dtype to float32, or lora to true.",
-            );
-        }
         if self.warmup_epochs > self.epochs {
             return refuse(
                 "warmup_epochs",
@@ -239,8 +232,7 @@ mod tests {
     #[test]
     fn settings_that_contradict_each_other_are_refused() {
         for set in [
-            &["lora=false", "backbone_dtype=float16"][..],
-            &["warmup_epochs=2"],
+            &["warmup_epochs=2"][..],
             &["early_stopping_patience=2", "validation_size=0"],
             &["early_stopping_patience=2", "evaluation_epochs=0"],
         ] {

@@ -124,9 +124,9 @@ define_settings! {
         packing: bool = false, SettingKind::Switch, Advanced, "Packing";
     }
     Model {
-        // H2O's default is int4, which needs a GPU library; quantised weights come with theirs.
-        /// How the weights of the model are stored in memory while only an adapter is trained. Full fine-tuning needs float32.
-        backbone_dtype: BackboneDtype = BackboneDtype::Float32, choice(&["float32", "bfloat16", "float16"]), Advanced, "Weight precision", h2o "backbone_dtype";
+        // H2O's default is int4, which needs a GPU library. A processor computes fastest in float32.
+        /// How the frozen weights are held in memory while an adapter is trained. The 2-byte ones halve their memory.
+        backbone_dtype: BackboneDtype = BackboneDtype::Float32, choice(&["float32", "bfloat16", "float16"]), Advanced, "Weight precision", h2o "backbone_dtype", when lora = true;
         /// Compute each layer twice instead of keeping its intermediate values: much less memory, about a third more time.
         gradient_checkpointing: bool = true, SettingKind::Switch, Advanced, "Save memory by recomputing", h2o "gradient_checkpointing";
         /// Start from an adapter folder in PEFT layout, or from an earlier experiment by id or name.
