@@ -38,8 +38,8 @@ pub use work::{
     ExportFormat, ExportRequest, Score, ScoreRequest,
 };
 
-pub use crate::floor::data::{Conversation, Inspection, Role, Shape, Turn};
-pub use crate::floor::engine::{SamplingOptions, StopReason, TrainEvent};
+pub use attune_data::{ColumnChoice, Conversation, Inspection, Role, Shape, Turn};
+pub use attune_engine::{SamplingOptions, StopReason, TrainEvent};
 
 use crate::Studio;
 use crate::error::Result;

@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::Studio;
 use crate::api::{Answer, ChatRequest, Event, Role, Session};
 use crate::error::{Error, Result};
-use crate::floor::engine::{SamplingOptions, generate};
+use attune_engine::{SamplingOptions, generate};
 use crate::settings::ExperimentConfig;
 use crate::weights::{Files, with_loaded};
 

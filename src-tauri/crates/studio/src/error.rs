@@ -112,5 +112,5 @@ macro_rules! from_floor {
     };
 }
 
-from_floor!(crate::floor::data::Error);
-from_floor!(crate::floor::engine::Error);
+from_floor!(attune_data::Error);
+from_floor!(attune_engine::Error);

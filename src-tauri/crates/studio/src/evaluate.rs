@@ -9,7 +9,7 @@ use crate::chat::sampling;
 use crate::datasets;
 use crate::error::{Error, Result};
 use crate::experiments::{Rows, config_of, tokenise};
-use crate::floor::engine::{self, SampleLoss, SamplingOptions, generate};
+use attune_engine::{SampleLoss, SamplingOptions, generate};
 use crate::settings::ExperimentConfig;
 use crate::weights::{Files, Loaded, with_loaded};
 
@@ -115,7 +115,7 @@ fn losses(
         session.log(Level::Warning, format!("{} rows have nothing to learn and do not count", tokenised.skipped));
     }
     let mut progress = Progress::new("Measuring the loss", Some(tokenised.samples.len() as u64));
-    let measured = engine::evaluate(&loaded.decoder, &tokenised.samples, TOKENS_PER_BATCH, &mut |done| {
+    let measured = attune_engine::evaluate(&loaded.decoder, &tokenised.samples, TOKENS_PER_BATCH, &mut |done| {
         progress.report(done as u64, session);
     })?;
     session.check()?;

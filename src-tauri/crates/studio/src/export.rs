@@ -7,7 +7,7 @@ use crate::Studio;
 use crate::api::{Export, ExportDtype, ExportFormat, ExportRequest, Session};
 use crate::error::{Error, Result};
 use crate::files::{PendingFolder, folder_size, require_space};
-use crate::floor::engine::DType;
+use attune_engine::DType;
 use crate::settings::to_yaml;
 use crate::weights::{Files, load_decoder};
 
@@ -37,6 +37,13 @@ fn refuse_occupied(folder: &Path, overwrite: bool) -> Result<()> {
     if folder.is_file() || (occupied && !overwrite) {
         return Err(Error::new("export-occupied", format!("{} is not empty", folder.display()))
             .with_remedy("Choose another folder, or allow it to be overwritten with `--overwrite`.")
+            .with_place(folder.display().to_string()));
+    }
+    // Asked to overwrite, it replaces models and adapters, never somebody's documents.
+    let known = ["config.json", "adapter_config.json"].iter().any(|name| folder.join(name).is_file());
+    if occupied && !known {
+        return Err(Error::new("export-not-a-model", format!("{} holds something else than a model", folder.display()))
+            .with_remedy("Choose another folder.")
             .with_place(folder.display().to_string()));
     }
     Ok(())
@@ -128,6 +135,8 @@ mod tests {
         refuse_occupied(folder.path(), false).unwrap();
         fs::write(folder.path().join("mine"), "1").unwrap();
         assert_eq!(refuse_occupied(folder.path(), false).unwrap_err().code, "export-occupied");
+        assert_eq!(refuse_occupied(folder.path(), true).unwrap_err().code, "export-not-a-model");
+        fs::write(folder.path().join("adapter_config.json"), "{}").unwrap();
         refuse_occupied(folder.path(), true).unwrap();
         assert!(refuse_occupied(&folder.path().join("mine"), true).is_err(), "a file is never replaced");
     }

@@ -54,6 +54,12 @@ impl PendingFolder {
         self.temporary.path()
     }
 
+    /// Gives the folder another name than the one it was begun for, beside it.
+    pub(crate) fn finish_as(mut self, destination: &Path) -> Result<PathBuf> {
+        self.destination = destination.to_owned();
+        self.finish(false)
+    }
+
     /// Gives the folder its name. With `overwrite`, what had the name is removed, after the rename.
     pub(crate) fn finish(self, overwrite: bool) -> Result<PathBuf> {
         let refuse = |source: &std::io::Error| Error::file("write", &self.destination, source);
@@ -102,6 +108,15 @@ fn sync_tree(folder: &Path) -> std::io::Result<()> {
     }
     sync_folder(folder);
     Ok(())
+}
+
+/// Gives a file that is replaced but never changed, such as weights, a second place: by hard link
+/// where the disk allows it.
+pub(crate) fn link(from: &Path, to: &Path) -> Result<()> {
+    if fs::hard_link(from, to).is_ok() {
+        return Ok(());
+    }
+    fs::copy(from, to).map(|_| ()).map_err(|source| Error::file("copy", from, &source))
 }
 
 /// Bytes of all files in a folder; 0 where it cannot be read.

@@ -11,8 +11,8 @@ use crate::api::{
     Removed, Session,
 };
 use crate::error::{Error, Result};
-use crate::floor::data::Tokenizer;
-use crate::floor::engine::{DType, ModelSpec};
+use attune_data::Tokenizer;
+use attune_engine::{DType, ModelSpec};
 use crate::naming::{Named, resolve};
 
 pub(crate) use cache::cache_folder;

@@ -3,7 +3,6 @@
 use crate::Studio;
 use crate::api::{Score, ScoreRequest, Session};
 use crate::error::{Error, Result};
-use crate::floor::engine;
 use crate::weights::{Files, with_loaded};
 
 /// Scores the tokens or the text of the request.
@@ -21,7 +20,7 @@ pub(crate) fn score(studio: &Studio, request: ScoreRequest, session: &mut Sessio
         if tokens.is_empty() {
             return Err(Error::new("score-input", "there is no token to score").with_remedy("Give at least one token."));
         }
-        let scores = engine::score(&loaded.decoder, &tokens)?;
+        let scores = attune_engine::score(&loaded.decoder, &tokens)?;
         let logprobs = std::iter::once(None).chain(scores.into_iter().map(Some)).collect();
         Ok(Score { tokens, logprobs })
     })

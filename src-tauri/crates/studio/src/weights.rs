@@ -7,8 +7,9 @@ use crate::Studio;
 use crate::api::{CheckpointChoice, Progress, Session, Weights};
 use crate::error::{Error, Result};
 use crate::experiments::{StartPoint, config_of};
-use crate::floor::data::Tokenizer;
-use crate::floor::engine::{self, DType, Decoder, Device};
+use attune_data::Tokenizer;
+use attune_engine::{DType, Decoder, Device};
+use crate::files::link;
 use crate::models;
 use crate::settings::{ExperimentConfig, SaveCheckpoint};
 
@@ -70,9 +71,9 @@ impl Files {
             SaveCheckpoint::Last => CheckpointChoice::Last,
         });
         let checkpoints = experiment.folder.join("checkpoints");
-        let last = engine::last_checkpoint(&checkpoints)?;
+        let last = attune_engine::last_checkpoint(&checkpoints)?;
         let checkpoint = match choice {
-            CheckpointChoice::Best => engine::best_checkpoint(&checkpoints)?.or(last),
+            CheckpointChoice::Best => attune_engine::best_checkpoint(&checkpoints)?.or(last),
             CheckpointChoice::Last => last,
         };
         let checkpoint = checkpoint.ok_or_else(|| {
@@ -82,6 +83,9 @@ impl Files {
         let model = models::find(studio, &config.model)?.folder;
         let start = StartPoint::of(&experiment, &model);
         let tuned_adapter = checkpoint.folder.join("adapter_config.json").is_file();
+        if !tuned_adapter {
+            complete(&checkpoint.folder, &model)?;
+        }
         Ok(Self {
             name: format!("{} (step {})", experiment.name, checkpoint.step),
             base: if tuned_adapter { start.base } else { checkpoint.folder.clone() },
@@ -95,6 +99,13 @@ impl Files {
     pub(crate) fn tokenizer(&self) -> Result<Tokenizer> {
         Ok(Tokenizer::from_folder(&self.model)?)
     }
+}
+
+/// A checkpoint of every weight holds the weights alone; with the model's configuration beside them
+/// it is a folder that loads.
+fn complete(checkpoint: &Path, model: &Path) -> Result<()> {
+    let config = checkpoint.join("config.json");
+    if config.is_file() { Ok(()) } else { link(&model.join("config.json"), &config) }
 }
 
 /// Weights in memory.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Conversation, Inspection, Shape};
+use super::{ColumnChoice, Conversation, Inspection, Shape};
 
 /// A dataset of the library.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -39,6 +39,10 @@ pub struct DataImportRequest {
     pub name: Option<String>,
     /// Which columns are what; guessed without it.
     pub shape: Option<Shape>,
+    /// The columns a person has chosen, where `shape` is not given; the rest is guessed.
+    pub columns: ColumnChoice,
+    /// Which file of an archive.
+    pub member: Option<String>,
     /// Measure token lengths with this model's tokenizer.
     pub model: Option<String>,
     /// Count rows longer than this many tokens, with `model`; the setting's default without it.
@@ -53,6 +57,10 @@ pub struct DataCheckRequest {
     pub path: PathBuf,
     /// Which columns are what; guessed without it.
     pub shape: Option<Shape>,
+    /// The columns a person has chosen, where `shape` is not given; the rest is guessed.
+    pub columns: ColumnChoice,
+    /// Which file of an archive.
+    pub member: Option<String>,
     /// Measure token lengths with this model's tokenizer.
     pub model: Option<String>,
     /// Count rows longer than this many tokens, with `model`.

@@ -67,7 +67,7 @@ pub enum Level {
 /// A host's hand on a running command; clones share it. Any thread may use it.
 #[derive(Debug, Clone, Default)]
 pub struct Control {
-    training: crate::floor::engine::Control,
+    training: attune_engine::Control,
     cancelled: Arc<AtomicBool>,
     stopped: Arc<AtomicBool>,
 }
@@ -97,7 +97,7 @@ impl Control {
     }
 
     /// What the training loop polls.
-    pub(crate) fn training(&self) -> &crate::floor::engine::Control {
+    pub(crate) fn training(&self) -> &attune_engine::Control {
         &self.training
     }
 
@@ -167,6 +167,11 @@ impl Progress {
             started: Instant::now(),
             reported: None,
         }
+    }
+
+    /// Sets how many units there are, once that is known.
+    pub(crate) fn total(&mut self, total: u64) {
+        self.total = Some(total);
     }
 
     /// Reports `done` units, unless the last report is too fresh; the end is always reported.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::api::ModelFacts;
 use crate::error::{Error, Result};
-use crate::floor::engine::ModelSpec;
+use attune_engine::ModelSpec;
 
 /// Family, size, precision, context and template of the model in `folder`; refuses one whose files
 /// are missing or cut off, before anybody waits for it to load.
