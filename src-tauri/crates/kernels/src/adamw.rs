@@ -37,11 +37,7 @@ pub fn adamw(
     if !on_cpu(parameter) {
         return composed(parameter, moments, gradient, options);
     }
-    let Step {
-        step_size,
-        root,
-        decay,
-    } = options.derived();
+    let Derived { rate, root, decay } = options.derived();
     let (beta1, beta2) = (options.beta1 as f32, options.beta2 as f32);
     let (rest1, rest2) = ((1.0 - options.beta1) as f32, (1.0 - options.beta2) as f32);
     let scale = options.gradient_scale as f32;
@@ -64,8 +60,8 @@ pub fn adamw(
                 });
         })?;
     }
-    let (step_size, root, epsilon, decay) = (
-        step_size as f32,
+    let (rate, root, epsilon, decay) = (
+        rate as f32,
         root as f32,
         options.epsilon as f32,
         decay as f32,
@@ -81,16 +77,16 @@ pub fn adamw(
             .into_par_iter()
             .for_each(|(parameter, first, second)| {
                 for ((p, m), v) in parameter.iter_mut().zip(first).zip(second) {
-                    *p = *p * decay - step_size * m / (v.sqrt() / root + epsilon);
+                    *p = *p * decay - rate * m / (v.sqrt() / root + epsilon);
                 }
             });
     })
 }
 
 /// What the numbers of a step amount to.
-struct Step {
+struct Derived {
     /// η / (1 - β₁ᵗ)
-    step_size: f64,
+    rate: f64,
     /// sqrt(1 - β₂ᵗ)
     root: f64,
     /// 1 - ηλ
@@ -98,10 +94,10 @@ struct Step {
 }
 
 impl AdamW {
-    fn derived(&self) -> Step {
+    fn derived(&self) -> Derived {
         let step = self.step as i32;
-        Step {
-            step_size: self.learning_rate / (1.0 - self.beta1.powi(step)),
+        Derived {
+            rate: self.learning_rate / (1.0 - self.beta1.powi(step)),
             root: (1.0 - self.beta2.powi(step)).sqrt(),
             decay: 1.0 - self.learning_rate * self.weight_decay,
         }
@@ -114,15 +110,11 @@ pub(crate) fn composed(
     gradient: &Tensor,
     options: &AdamW,
 ) -> Result<()> {
-    let Step {
-        step_size,
-        root,
-        decay,
-    } = options.derived();
+    let Derived { rate, root, decay } = options.derived();
     let gradient = (gradient.flatten_all()? * options.gradient_scale)?;
     let first = ((moments.get(0)? * options.beta1)? + (&gradient * (1.0 - options.beta1))?)?;
     let second = ((moments.get(1)? * options.beta2)? + (gradient.sqr()? * (1.0 - options.beta2))?)?;
-    let change = ((&first * step_size)? / ((second.sqrt()? / root)? + options.epsilon)?)?;
+    let change = ((&first * rate)? / ((second.sqrt()? / root)? + options.epsilon)?)?;
     *parameter = ((&*parameter * decay)? - change.reshape(parameter.shape())?)?;
     *moments = Tensor::stack(&[first, second], 0)?;
     Ok(())

@@ -79,19 +79,18 @@ impl Attention {
 
     /// Attends each span of `q` to a sequence of its own: the span's `n` queries are the last `n`
     /// positions of its keys and values `(m, key_value_heads · head_dim)`. For generation with a
-    /// cache.
+    /// cache. Returns what [`Attention::forward`] does.
     pub fn cached(
         &self,
         q: &Tensor,
         spans: &[Span],
         caches: &[(Tensor, Tensor)],
-    ) -> Result<Tensor> {
+    ) -> Result<(Tensor, Tensor)> {
         if !on_cpu(q) {
-            let outputs = spans.iter().zip(caches).map(|(span, (k, v))| {
-                let q = q.narrow(0, span.start, span.len)?;
-                self.attend_composed(&q, k, v).map(|(o, _)| o)
+            let parts = spans.iter().zip(caches).map(|(span, (k, v))| {
+                self.attend_composed(&q.narrow(0, span.start, span.len)?, k, v)
             });
-            return Tensor::cat(&outputs.collect::<Result<Vec<_>>>()?, 0);
+            return join(parts.collect::<Result<_>>()?);
         }
         let q = view(q)?;
         let views = caches
@@ -110,7 +109,7 @@ impl Attention {
                 m: k.len() / k_width,
             })
             .collect();
-        self.run(&sequences).map(|(o, _)| o)
+        self.run(&sequences)
     }
 
     /// Gradients of `q`, `k` and `v`, from the result `o`, its log-sum-exp and its gradient `d_o`.
@@ -447,6 +446,12 @@ fn softmax_backward(
     );
 }
 
+/// Lays the sequences' values and log-sum-exps end to end.
+fn join(parts: Vec<(Tensor, Tensor)>) -> Result<(Tensor, Tensor)> {
+    let (o, log_sum_exp): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+    Ok((Tensor::cat(&o, 0)?, Tensor::cat(&log_sum_exp, 0)?))
+}
+
 /// The same by candle's operations, for devices without a kernel of their own.
 impl Attention {
     pub(crate) fn forward_composed(
@@ -463,8 +468,7 @@ impl Attention {
                 self.attend_composed(&part(q)?, &part(k)?, &part(v)?)
             })
             .collect::<Result<Vec<_>>>()?;
-        let (o, log_sum_exp): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
-        Ok((Tensor::cat(&o, 0)?, Tensor::cat(&log_sum_exp, 0)?))
+        join(parts)
     }
 
     fn attend_composed(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {

@@ -66,7 +66,7 @@ pub fn matmul_add(
         // The product may fail only before it writes, so the closure's result can be carried out.
         let failure = std::cell::RefCell::new(Ok(()));
         update(c, |c| {
-            *failure.borrow_mut() = product(c, Into::Add, alpha, &a, &b, transpose)
+            *failure.borrow_mut() = product(c, Into::Add, alpha, &a, &b, transpose);
         })?;
         return failure.into_inner();
     }

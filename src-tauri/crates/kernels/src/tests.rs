@@ -285,7 +285,7 @@ fn cached_attention_equals_the_whole() -> Result<()> {
             random(rng, (10, 12)),
         );
         let (whole, _) = attention.forward(&q, &k, &v, &[Span { start: 0, len: 10 }])?;
-        let last = attention.cached(
+        let (last, _) = attention.cached(
             &q.narrow(0, 7, 3)?.contiguous()?,
             &[Span { start: 0, len: 3 }],
             &[(k, v)],
