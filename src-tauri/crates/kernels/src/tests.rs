@@ -2,6 +2,10 @@
 //! stands in for it on other devices.
 
 #![expect(clippy::unwrap_used, reason = "a failed test should panic")]
+#![expect(
+    unused_qualifications,
+    reason = "`crate::rope` is the function, `rope` its module"
+)]
 
 use crate::{
     AdamW, Attention, Rotation, Span, Transpose, adamw, cross_entropy, matmul, rms_norm, rope,

@@ -1,8 +1,5 @@
 //! Small random models and data that the tests share.
 
-#![expect(clippy::unwrap_used, reason = "a failed test should panic")]
-#![allow(dead_code, reason = "each test uses a part")]
-
 use attune_data::Sample;
 use attune_engine::{Decoder, Device, Family, LoraConfig, ModelSpec};
 use rand::{Rng, SeedableRng};

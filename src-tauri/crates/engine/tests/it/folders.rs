@@ -1,12 +1,8 @@
 //! Model and adapter folders: what is written can be read, and what is wrong is refused by name.
 
-#![expect(clippy::unwrap_used, reason = "a failed test should panic")]
-
-mod common;
-
+use crate::common::{decoder, samples, spec};
 use attune_data::Batch;
 use attune_engine::{DType, Decoder, Device, Error, ModelSpec};
-use common::{decoder, samples, spec};
 use std::path::Path;
 
 fn load(folder: &Path) -> Result<Decoder, Error> {
@@ -51,7 +47,7 @@ fn a_saved_model_is_the_same_when_loaded() {
 fn a_merged_adapter_computes_what_base_and_adapter_do() {
     let (_temporary, folder, _) = saved();
     let mut tuned = load(&folder).unwrap();
-    tuned.attach_lora(&common::lora(), 1).unwrap();
+    tuned.attach_lora(&crate::common::lora(), 1).unwrap();
     let options = attune_engine::TrainOptions {
         max_steps: Some(3),
         learning_rate: 0.1,

@@ -1,14 +1,10 @@
 //! Runs as a whole: what they learn, and that an interrupted one loses nothing.
 
-#![expect(clippy::unwrap_used, reason = "a failed test should panic")]
-
-mod common;
-
+use crate::common::{decoder, samples};
 use attune_engine::{
     Control, Decoder, Error, Outcome, Schedule, TrainEvent, TrainOptions, best_checkpoint,
     last_checkpoint, train,
 };
-use common::{decoder, samples};
 use std::path::Path;
 
 fn options() -> TrainOptions {
@@ -80,7 +76,8 @@ fn the_loss_falls() {
         let losses = losses(&events);
         assert_eq!(losses.len(), 12 * 5);
         let (first, last) = (losses[0].1, losses[losses.len() - 1].1);
-        assert!(last < first - 1.0, "full {full}: {first} to {last}");
+        let gain = if full { 1.0 } else { 0.2 };
+        assert!(last < first - gain, "full {full}: {first} to {last}");
     }
 }
 
