@@ -33,10 +33,15 @@ impl Batch {
             if sample.is_empty() {
                 continue;
             }
-            batch.segments.push(Segment { start: batch.tokens.len(), len: sample.len() });
+            batch.segments.push(Segment {
+                start: batch.tokens.len(),
+                len: sample.len(),
+            });
             batch.tokens.extend_from_slice(&sample.tokens);
             let next = sample.tokens.iter().zip(&sample.loss_mask).skip(1);
-            batch.targets.extend(next.map(|(token, trained)| if *trained { *token } else { IGNORED }));
+            batch
+                .targets
+                .extend(next.map(|(token, trained)| if *trained { *token } else { IGNORED }));
             batch.targets.push(IGNORED);
         }
         batch
@@ -44,6 +49,9 @@ impl Batch {
 
     /// Positions whose prediction counts in the loss.
     pub fn trained_tokens(&self) -> usize {
-        self.targets.iter().filter(|target| **target != IGNORED).count()
+        self.targets
+            .iter()
+            .filter(|target| **target != IGNORED)
+            .count()
     }
 }

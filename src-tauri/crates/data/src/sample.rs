@@ -23,6 +23,10 @@ impl Sample {
     /// Tokens that count in the loss. The first token has nothing before it to be predicted from,
     /// so it never counts.
     pub fn trained_tokens(&self) -> usize {
-        self.loss_mask.iter().skip(1).filter(|trained| **trained).count()
+        self.loss_mask
+            .iter()
+            .skip(1)
+            .filter(|trained| **trained)
+            .count()
     }
 }
