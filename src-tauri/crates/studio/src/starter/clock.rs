@@ -20,12 +20,16 @@ impl Clock {
     /// Any time a customer may come.
     pub fn draw(draw: &mut Draw) -> Self {
         let quarters = (Self::CLOSING.minutes - Self::OPENING.minutes) / 15;
-        Self { minutes: Self::OPENING.minutes + 15 * draw.below(quarters) }
+        Self {
+            minutes: Self::OPENING.minutes + 15 * draw.below(quarters),
+        }
     }
 
     /// A time `minutes` later, at most closing time.
     pub fn later(self, minutes: usize) -> Self {
-        Self { minutes: (self.minutes + minutes).min(Self::CLOSING.minutes) }
+        Self {
+            minutes: (self.minutes + minutes).min(Self::CLOSING.minutes),
+        }
     }
 
     /// `08:30`.
@@ -47,7 +51,10 @@ impl Clock {
         let word = |hour: usize| NUMBERS[twelve(hour)];
         let half = if hour < 12 { "am" } else { "pm" };
         let short = twelve(hour);
-        let mut ways = vec![format!("{short}:{minute:02}"), format!("{short}:{minute:02} {half}")];
+        let mut ways = vec![
+            format!("{short}:{minute:02}"),
+            format!("{short}:{minute:02} {half}"),
+        ];
         match minute {
             0 => {
                 ways = vec![

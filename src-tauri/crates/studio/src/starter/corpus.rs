@@ -3,6 +3,8 @@
 
 use std::collections::HashSet;
 
+use attune_data::{Conversation, Role, Turn};
+
 use super::clock::Clock;
 use super::dataset::{SEED, SampleDataset};
 use super::draw::Draw;
@@ -10,7 +12,9 @@ use super::notation::{NOTATIONS, Notation};
 use super::order::{Line, Order};
 use super::phrasing::{self, say_line};
 use super::record;
-use super::world::{DAYS, NAMES, NUMBERS, PRODUCTS, Product, SHOP, SIZES, money, with_article};
+use super::world::{
+    DAYS, NAMES, NUMBERS, PRODUCTS, Product, SHOP, SIZES, TRADES, money, with_article,
+};
 
 /// Documents without end; take as many as are needed.
 pub struct Corpus {
@@ -25,9 +29,9 @@ impl Default for Corpus {
 }
 
 impl Iterator for Corpus {
-    type Item = String;
+    type Item = Conversation;
 
-    fn next(&mut self) -> Option<String> {
+    fn next(&mut self) -> Option<Conversation> {
         Some(self.document())
     }
 }
@@ -36,18 +40,37 @@ impl Corpus {
     /// The corpus of [`SEED`].
     pub fn new() -> Self {
         let SampleDataset { train, held_out } = SampleDataset::generate();
-        let sample_dataset = train.into_iter().chain(held_out).map(|row| row.instruction).collect();
-        Self { draw: Draw::new(SEED, 1), sample_dataset }
+        let sample_dataset = train
+            .into_iter()
+            .chain(held_out)
+            .map(|row| row.instruction)
+            .collect();
+        Self {
+            draw: Draw::new(SEED, 1),
+            sample_dataset,
+        }
     }
 
-    fn document(&mut self) -> String {
-        match self.draw.weigh(&[(52, 0), (6, 1), (8, 2), (20, 3), (5, 4), (6, 5), (3, 6)]) {
+    fn document(&mut self) -> Conversation {
+        match self.draw.weigh(&[
+            (58, 0),
+            (6, 1),
+            (5, 2),
+            (6, 3),
+            (14, 4),
+            (3, 5),
+            (4, 6),
+            (2, 7),
+            (2, 8),
+        ]) {
             0 => self.order_exchange(),
-            1 => self.read_back(),
-            2 => self.question_about_an_order(),
-            3 => self.record_exchange(),
-            4 => self.small_question(),
-            5 => self.story(),
+            1 => self.line_exchange(),
+            2 => self.read_back(),
+            3 => self.question_about_an_order(),
+            4 => self.record_exchange(),
+            5 => self.copied_list(),
+            6 => self.small_question(),
+            7 => self.story(),
             _ => self.menu(),
         }
     }
@@ -64,7 +87,7 @@ impl Corpus {
     }
 
     /// "Kitchen ticket, please." and the ticket.
-    fn order_exchange(&mut self) -> String {
+    fn order_exchange(&mut self) -> Conversation {
         let (order, said) = self.order();
         let Notation { asks, write } = self.draw.pick(NOTATIONS);
         let ask = self.draw.pick(asks);
@@ -76,29 +99,95 @@ impl Corpus {
         exchange(&question, &write(&order))
     }
 
+    /// The same for a single product.
+    fn line_exchange(&mut self) -> Conversation {
+        let product = product(&mut self.draw);
+        let line = Line::draw(product, &mut self.draw);
+        let said = say_line(&line, &mut self.draw);
+        let order = Order {
+            lines: vec![line],
+            name: None,
+            pickup: None,
+        };
+        let Notation { asks, write } = self.draw.pick(NOTATIONS);
+        exchange(&format!("{}\n{said}", self.draw.pick(asks)), &write(&order))
+    }
+
+    /// A list and its copy: names, things, numbers and times, in any order.
+    fn copied_list(&mut self) -> Conversation {
+        let draw = &mut self.draw;
+        let words: Vec<String> = (0..draw.between(2, 8))
+            .map(|_| match draw.below(5) {
+                0 | 1 => draw.pick(NAMES).to_owned(),
+                2 => product(draw).name.to_owned(),
+                3 => draw.between(1, 12).to_string(),
+                _ => Clock::draw(draw).written(),
+            })
+            .collect();
+        let spaced = words.join(", ");
+        let copy = match draw.below(3) {
+            0 => spaced.clone(),
+            1 => words.join("\n"),
+            _ => format!("[\"{}\"]", words.join("\",\"")),
+        };
+        let ask = match copy.chars().next() {
+            Some('[') => "Copy this list in brackets:",
+            _ if copy.contains('\n') => "Copy this list, one a line:",
+            _ => "Copy this list:",
+        };
+        exchange(&format!("{ask} {spaced}"), &copy)
+    }
+
     /// An order alone is answered the way people answer.
-    fn read_back(&mut self) -> String {
+    fn read_back(&mut self) -> Conversation {
         let (order, said) = self.order();
-        let lines: Vec<String> = order.lines.iter().map(|line| say_line(line, &mut self.draw)).collect();
-        let opening = self.draw.pick(&["So that is", "Gladly:", "Of course,", "Let me repeat:"]);
+        let lines: Vec<String> = order
+            .lines
+            .iter()
+            .map(|line| say_line(line, &mut self.draw))
+            .collect();
+        let opening = self
+            .draw
+            .pick(&["So that is", "Gladly:", "Of course,", "Let me repeat:"]);
         let mut reply = format!("{opening} {}", lines.join(", and "));
         reply.extend(order.name.map(|name| format!(", for {name}")));
         reply.extend(order.pickup.map(|time| format!(", at {}", time.written())));
         exchange(&said, &(reply + "."))
     }
 
-    fn question_about_an_order(&mut self) -> String {
+    fn question_about_an_order(&mut self) -> Conversation {
         let (order, said) = self.order();
         let line = &order.lines[self.draw.below(order.lines.len())];
         let (question, answer) = match self.draw.below(6) {
-            0 => (format!("How many {}?", line.product.plural), line.count.to_string()),
-            1 => ("Who is it for?".to_owned(), order.name.unwrap_or("Nobody said.").to_owned()),
-            2 => ("When will they come?".to_owned(), order.pickup.map_or_else(|| "Nobody said.".to_owned(), Clock::written)),
-            3 => (format!("What size is the {}?", line.product.name), line.size.unwrap_or("No size.").to_owned()),
+            0 => (
+                format!("How many {}?", line.product.plural),
+                line.count.to_string(),
+            ),
+            1 => (
+                "Who is it for?".to_owned(),
+                order.name.unwrap_or("Nobody said.").to_owned(),
+            ),
+            2 => (
+                "When will they come?".to_owned(),
+                order
+                    .pickup
+                    .map_or_else(|| "Nobody said.".to_owned(), Clock::written),
+            ),
+            3 => (
+                format!("What size is the {}?", line.product.name),
+                line.size.unwrap_or("No size.").to_owned(),
+            ),
             4 => {
                 let labels: Vec<String> = line.extras.iter().map(|extra| extra.label()).collect();
-                let answer = if labels.is_empty() { "Nothing.".to_owned() } else { labels.join(", ") };
-                (format!("What is special about the {}?", line.product.name), answer)
+                let answer = if labels.is_empty() {
+                    "Nothing.".to_owned()
+                } else {
+                    labels.join(", ")
+                };
+                (
+                    format!("What is special about the {}?", line.product.name),
+                    answer,
+                )
             }
             _ => {
                 let names: Vec<&str> = order.lines.iter().map(|line| line.product.name).collect();
@@ -109,42 +198,81 @@ impl Corpus {
     }
 
     /// Records of other things, as JSON.
-    fn record_exchange(&mut self) -> String {
+    fn record_exchange(&mut self) -> Conversation {
         let draw = &mut self.draw;
         let (note, record) = record::draw(draw);
-        let ask = draw.pick(&["Write this note as JSON.", "JSON record:", "As a JSON record, please."]);
+        let ask = draw.pick(&[
+            "Write this note as JSON.",
+            "JSON record:",
+            "As a JSON record, please.",
+        ]);
         exchange(&format!("{ask}\n{note}"), &record)
     }
 
-    fn small_question(&mut self) -> String {
+    fn small_question(&mut self) -> Conversation {
         let draw = &mut self.draw;
         let product = product(draw);
-        let (question, answer) = match draw.below(6) {
+        let (question, answer) = match draw.below(7) {
+            6 => {
+                let who = draw.below(NAMES.len());
+                let usual = &PRODUCTS[(who * 7) % PRODUCTS.len()];
+                let answer = format!(
+                    "{} is {} and likes {}.",
+                    NAMES[who],
+                    with_article(TRADES[who % TRADES.len()]),
+                    with_article(usual.name)
+                );
+                (format!("Who is {}?", NAMES[who]), answer)
+            }
             0 | 1 => {
                 let time = Clock::draw(draw);
                 let said = time.spoken(draw);
-                (draw.pick(&["What is {t} on the clock?", "Write {t} in digits.", "Time: {t}"]).replace("{t}", &said), time.written())
+                (
+                    draw.pick(&[
+                        "What is {t} on the clock?",
+                        "Write {t} in digits.",
+                        "Time: {t}",
+                    ])
+                    .replace("{t}", &said),
+                    time.written(),
+                )
             }
             2 => {
                 let number = draw.below(NUMBERS.len());
-                (format!("Write {} as a digit.", NUMBERS[number]), number.to_string())
+                (
+                    format!("Write {} as a digit.", NUMBERS[number]),
+                    number.to_string(),
+                )
             }
-            3 => (format!("What is one of the {} called?", product.plural), product.name.to_owned()),
-            4 => (format!("How much is {}?", with_article(product.name)), money(product.cents)),
-            _ => (format!("What is {}?", with_article(product.name)), format!("It is {}.", product.about)),
+            3 => (
+                format!("What is one of the {} called?", product.plural),
+                product.name.to_owned(),
+            ),
+            4 => (
+                format!("How much is {}?", with_article(product.name)),
+                money(product.cents),
+            ),
+            _ => (
+                format!("What is {}?", with_article(product.name)),
+                format!("It is {}.", product.about),
+            ),
         };
         exchange(&question, &answer)
     }
 
     /// A few sentences about a day in the shop.
-    fn story(&mut self) -> String {
+    fn story(&mut self) -> Conversation {
         let draw = &mut self.draw;
         let (day, keeper) = (draw.pick(&DAYS), draw.pick(NAMES));
-        let mut text = draw.pick(&[
-            "On {d} {n} opened {s}.",
-            "It was a quiet {d} at {s}, and {n} stood behind the counter.",
-            "{n} was alone at {s} on {d}.",
-        ]).replace("{d}", day).replace("{n}", keeper).replace("{s}", SHOP);
+        let mut text = draw
+            .pick(&[
+                "On {d} {n} opened {s}.",
+                "It was a quiet {d} at {s}, and {n} stood behind the counter.",
+                "{n} was alone at {s} on {d}.",
+            ])
+            .replace("{d}", day)
+            .replace("{n}", keeper)
+            .replace("{s}", SHOP);
         for _ in 0..draw.between(2, 5) {
             let guest = draw.pick(NAMES);
             let product = product(draw);
@@ -159,15 +287,25 @@ impl Corpus {
                 "{g} likes {u}: {a}.",
             ]);
             text.push(' ');
-            text += &sentence.replace("{t}", &time).replace("{g}", guest).replace("{l}", &line)
-                .replace("{u}", &with_article(product.name)).replace("{a}", product.about);
+            text += &sentence
+                .replace("{t}", &time)
+                .replace("{g}", guest)
+                .replace("{l}", &line)
+                .replace("{u}", &with_article(product.name))
+                .replace("{a}", product.about);
         }
         text.push(' ');
-        text += &draw.pick(&["Nothing was left in the evening.", "{n} locked the door and went home.", "The oven was still warm."]).replace("{n}", keeper);
-        text
+        text += &draw
+            .pick(&[
+                "Nothing was left in the evening.",
+                "{n} locked the door and went home.",
+                "The oven was still warm.",
+            ])
+            .replace("{n}", keeper);
+        prose(text)
     }
 
-    fn menu(&mut self) -> String {
+    fn menu(&mut self) -> Conversation {
         let draw = &mut self.draw;
         let every: Vec<&Product> = PRODUCTS.iter().collect();
         let wanted = draw.between(3, 7);
@@ -178,7 +316,7 @@ impl Corpus {
                 text += &format!(" ({})", SIZES.join(", "));
             }
         }
-        text
+        prose(text)
     }
 }
 
@@ -186,7 +324,17 @@ fn product(draw: &mut Draw) -> &'static Product {
     &PRODUCTS[draw.below(PRODUCTS.len())]
 }
 
-/// A question and its answer in ChatML, as the model's chat template writes them.
-fn exchange(question: &str, answer: &str) -> String {
-    format!("<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n{answer}<|im_end|>\n")
+fn exchange(question: &str, answer: &str) -> Conversation {
+    Conversation {
+        turns: vec![
+            Turn::new(Role::User, question),
+            Turn::new(Role::Assistant, answer),
+        ],
+    }
+}
+
+fn prose(text: String) -> Conversation {
+    Conversation {
+        turns: vec![Turn::new(Role::Text, text)],
+    }
 }

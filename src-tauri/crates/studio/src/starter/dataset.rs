@@ -43,7 +43,10 @@ impl SampleDataset {
             let instruction = phrasing::say(&order, &mut draw);
             // A very short order would turn up in the corpus by chance.
             if instruction.len() >= 28 && seen.insert(instruction.clone()) {
-                train.push(Row { instruction, output: order.json() });
+                train.push(Row {
+                    instruction,
+                    output: order.json(),
+                });
             }
         }
         let held_out = train.split_off(TRAIN_ROWS);

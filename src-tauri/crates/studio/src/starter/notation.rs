@@ -15,11 +15,42 @@ pub struct Notation {
 
 /// All of them.
 pub const NOTATIONS: &[Notation] = &[
-    Notation { asks: &["Write the kitchen ticket.", "Kitchen ticket, please.", "Make a ticket for the kitchen:"], write: ticket },
-    Notation { asks: &["Write it in brackets.", "In brackets:", "As a bracket list, please."], write: brackets },
-    Notation { asks: &["As XML:", "Write this order as XML.", "XML, please."], write: xml },
-    Notation { asks: &["As fields:", "Fill in the form.", "Which fields does this order have?"], write: fields },
-    Notation { asks: &["As calls:", "Write it as code.", "Which functions does the till call?"], write: calls },
+    Notation {
+        asks: &[
+            "Write the kitchen ticket.",
+            "Kitchen ticket, please.",
+            "Make a ticket for the kitchen:",
+        ],
+        write: ticket,
+    },
+    Notation {
+        asks: &[
+            "Write it in brackets.",
+            "In brackets:",
+            "As a bracket list, please.",
+        ],
+        write: brackets,
+    },
+    Notation {
+        asks: &["As XML:", "Write this order as XML.", "XML, please."],
+        write: xml,
+    },
+    Notation {
+        asks: &[
+            "As fields:",
+            "Fill in the form.",
+            "Which fields does this order have?",
+        ],
+        write: fields,
+    },
+    Notation {
+        asks: &[
+            "As calls:",
+            "Write it as code.",
+            "Which functions does the till call?",
+        ],
+        write: calls,
+    },
 ];
 
 fn labels(line: &Line) -> Vec<String> {
@@ -61,14 +92,22 @@ fn brackets(order: &Order) -> String {
         text.push(']');
     }
     text.extend(order.name.map(|name| format!(" [who {name}]")));
-    text.extend(order.pickup.map(|time| format!(" [when {}]", time.written())));
+    text.extend(
+        order
+            .pickup
+            .map(|time| format!(" [when {}]", time.written())),
+    );
     text + "]"
 }
 
 fn xml(order: &Order) -> String {
     let mut text = "<order".to_owned();
     text.extend(order.name.map(|name| format!(" who=\"{name}\"")));
-    text.extend(order.pickup.map(|time| format!(" when=\"{}\"", time.written())));
+    text.extend(
+        order
+            .pickup
+            .map(|time| format!(" when=\"{}\"", time.written())),
+    );
     text.push('>');
     for line in &order.lines {
         text += &format!("<p n=\"{}\"", line.count);
@@ -81,11 +120,16 @@ fn xml(order: &Order) -> String {
 }
 
 fn fields(order: &Order) -> String {
-    let time = order.pickup.map_or_else(|| "none".to_owned(), Clock::written);
+    let time = order
+        .pickup
+        .map_or_else(|| "none".to_owned(), Clock::written);
     let mut text = format!("customer = {}\ntime = {time}", order.name.unwrap_or("none"));
     for (index, line) in order.lines.iter().enumerate() {
         let place = index + 1;
-        text += &format!("\nproduct {place} = {}\nnumber {place} = {}", line.product.name, line.count);
+        text += &format!(
+            "\nproduct {place} = {}\nnumber {place} = {}",
+            line.product.name, line.count
+        );
         text.extend(line.size.map(|size| format!("\nsize {place} = {size}")));
         if !line.extras.is_empty() {
             text += &format!("\nwishes {place} = {}", labels(line).join(", "));
@@ -100,12 +144,19 @@ fn calls(order: &Order) -> String {
         let mut arguments = vec![line.count.to_string(), format!("\"{}\"", line.product.name)];
         arguments.extend(line.size.map(|size| format!("\"{size}\"")));
         if !line.extras.is_empty() {
-            let labels: Vec<String> = labels(line).iter().map(|label| format!("\"{label}\"")).collect();
+            let labels: Vec<String> = labels(line)
+                .iter()
+                .map(|label| format!("\"{label}\""))
+                .collect();
             arguments.push(format!("[{}]", labels.join(",")));
         }
         text += &format!("add({}); ", arguments.join(", "));
     }
     text.extend(order.name.map(|name| format!("call(\"{name}\"); ")));
-    text.extend(order.pickup.map(|time| format!("ready(\"{}\"); ", time.written())));
+    text.extend(
+        order
+            .pickup
+            .map(|time| format!("ready(\"{}\"); ", time.written())),
+    );
     text.trim_end().to_owned()
 }

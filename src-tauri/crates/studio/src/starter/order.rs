@@ -35,14 +35,19 @@ impl Line {
     pub fn draw(product: &'static Product, draw: &mut Draw) -> Self {
         let count = draw.weigh(&[(45, 1), (25, 2), (12, 3), (8, 4), (4, 5), (4, 6), (2, 12)]);
         let size = (product.sized && draw.chance(75)).then(|| draw.pick(&SIZES));
-        let wanted = draw.weigh(&[(50, 0), (35, 1), (15, 2)]);
+        let wanted = draw.weigh(&[(55, 0), (34, 1), (11, 2)]);
         let mut extras = draw.several(product.extras, wanted);
         // Nobody asks for two ways of making it, or for two things to be left out.
         if extras.len() == 2 && rank(extras[0]) == rank(extras[1]) && rank(extras[0]) != 1 {
             extras.pop();
         }
         extras.sort_by_key(|extra| rank(*extra));
-        Self { count, product, size, extras }
+        Self {
+            count,
+            product,
+            size,
+            extras,
+        }
     }
 }
 
@@ -61,10 +66,17 @@ impl Order {
         let count = draw.weigh(&[(38, 1), (40, 2), (22, 3)]);
         let every: Vec<&'static Product> = PRODUCTS.iter().collect();
         let products = draw.several(&every, count);
-        let lines = products.into_iter().map(|product| Line::draw(product, draw)).collect();
+        let lines = products
+            .into_iter()
+            .map(|product| Line::draw(product, draw))
+            .collect();
         let name = draw.chance(78).then(|| draw.pick(NAMES));
         let pickup = draw.chance(65).then(|| Clock::draw(draw));
-        Self { lines, name, pickup }
+        Self {
+            lines,
+            name,
+            pickup,
+        }
     }
 
     /// The answer the task asks for: compact JSON, keys in a fixed order, what was not said left

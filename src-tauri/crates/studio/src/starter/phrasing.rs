@@ -36,14 +36,18 @@ enum Slip {
 impl Spoken {
     fn new(order: &Order, draw: &mut Draw) -> Self {
         let slip = draw.weigh(&[
-            (72, Slip::None),
-            (9, Slip::Count),
-            (5, Slip::Size),
-            (5, Slip::Product),
-            (4, Slip::Cancelled),
-            (5, Slip::Added),
+            (80, Slip::None),
+            (7, Slip::Count),
+            (3, Slip::Size),
+            (3, Slip::Product),
+            (3, Slip::Cancelled),
+            (4, Slip::Added),
         ]);
-        let mut items: Vec<String> = order.lines.iter().map(|line| say_line(line, draw)).collect();
+        let mut items: Vec<String> = order
+            .lines
+            .iter()
+            .map(|line| say_line(line, draw))
+            .collect();
         let pickup = order.pickup.map(|time| time.spoken(draw));
         let mut afterthought = None;
         let which = draw.below(order.lines.len());
@@ -51,13 +55,29 @@ impl Spoken {
         match slip {
             Slip::None => {}
             Slip::Count => {
-                let wrong = Line { count: other_count(line.count, draw), ..line.clone() };
-                let put_right = draw.pick(&["no, make that", "sorry,", "wait, make it", "actually", "I mean"]);
-                items[which] = format!("{}, {put_right} {}", say_line(&wrong, draw), say_number(line.count, draw));
+                let wrong = Line {
+                    count: other_count(line.count, draw),
+                    ..line.clone()
+                };
+                let put_right = draw.pick(&[
+                    "no, make that",
+                    "sorry,",
+                    "wait, make it",
+                    "actually",
+                    "I mean",
+                ]);
+                items[which] = format!(
+                    "{}, {put_right} {}",
+                    say_line(&wrong, draw),
+                    say_number(line.count, draw)
+                );
             }
             Slip::Size => {
                 if let Some(size) = line.size {
-                    let wrong = Line { size: Some(other(&SIZES, size, draw)), ..line.clone() };
+                    let wrong = Line {
+                        size: Some(other(&SIZES, size, draw)),
+                        ..line.clone()
+                    };
                     let put_right = draw.pick(&["no,", "sorry,", "actually", "I mean"]);
                     items[which] = format!("{}, {put_right} {size}", say_line(&wrong, draw));
                 }
@@ -70,29 +90,61 @@ impl Spoken {
             Slip::Cancelled => {
                 let wrong = plain_line(order, draw);
                 items.insert(draw.below(items.len() + 1), say_line(&wrong, draw));
-                let noun = if wrong.count == 1 { wrong.product.name } else { wrong.product.plural };
-                let forget = draw.pick(&["Actually, forget", "On second thought, skip", "Oh, and leave out", "Sorry, cancel"]);
+                let noun = if wrong.count == 1 {
+                    wrong.product.name
+                } else {
+                    wrong.product.plural
+                };
+                let forget = draw.pick(&[
+                    "Actually, forget",
+                    "On second thought, skip",
+                    "Oh, and leave out",
+                    "Sorry, cancel",
+                ]);
                 afterthought = Some(format!("{forget} the {noun}."));
             }
             Slip::Added => {
-                if items.len() > 1 && let Some(last) = items.pop() {
+                if items.len() > 1
+                    && let Some(last) = items.pop()
+                {
                     let add = draw.pick(&["Oh, and add", "And also", "One more thing,", "Ah, and"]);
                     afterthought = Some(format!("{add} {last}."));
                 }
             }
         }
-        Self { items, name: order.name, pickup, afterthought }
+        Self {
+            items,
+            name: order.name,
+            pickup,
+            afterthought,
+        }
     }
 
     /// "Hi, could I get two lattes and a scone? It's for Mira, at half past nine. Thanks."
     fn at_the_counter(&self, draw: &mut Draw) -> String {
         let mut said = Vec::new();
         if draw.chance(55) {
-            said.push(draw.pick(&["Hi there.", "Hello!", "Good morning.", "Hi!", "Good day.", "Hey.", "Morning!"]).to_owned());
+            said.push(
+                draw.pick(&[
+                    "Hi there.",
+                    "Hello!",
+                    "Good morning.",
+                    "Hi!",
+                    "Good day.",
+                    "Hey.",
+                    "Morning!",
+                ])
+                .to_owned(),
+            );
         }
         let mut name = self.name;
-        if let Some(who) = name && draw.chance(25) {
-            said.push(draw.pick(&["This is {}.", "{} here.", "My name is {}.", "It's {}."]).replace("{}", who));
+        if let Some(who) = name
+            && draw.chance(25)
+        {
+            said.push(
+                draw.pick(&["This is {}.", "{} here.", "My name is {}.", "It's {}."])
+                    .replace("{}", who),
+            );
             name = None;
         }
         if draw.chance(20) {
@@ -118,18 +170,44 @@ impl Spoken {
             said.push_str(afterthought);
         }
         let end = match (self.name, &self.pickup) {
-            (Some(name), Some(time)) => draw.pick(&[" {n}, {t}", " For {n} at {t}.", " Pick-up {t}, {n}.", " At {t}. {n}"]).replace("{n}", name).replace("{t}", time),
-            (Some(name), None) => draw.pick(&[" {n}", " For {n}.", " Thx, {n}"]).replace("{n}", name),
-            (None, Some(time)) => draw.pick(&[" At {t}.", " Pick-up {t}.", " For {t}."]).replace("{t}", time),
+            (Some(name), Some(time)) => draw
+                .pick(&[
+                    " {n}, {t}",
+                    " For {n} at {t}.",
+                    " Pick-up {t}, {n}.",
+                    " At {t}. {n}",
+                ])
+                .replace("{n}", name)
+                .replace("{t}", time),
+            (Some(name), None) => draw
+                .pick(&[" {n}", " For {n}.", " Thx, {n}"])
+                .replace("{n}", name),
+            (None, Some(time)) => draw
+                .pick(&[" At {t}.", " Pick-up {t}.", " For {t}."])
+                .replace("{t}", time),
             (None, None) => draw.pick(&["", " Thx", " Thanks!"]).to_owned(),
         };
         said.push_str(&end);
-        if draw.chance(50) { capitalised(&said) } else { said }
+        if draw.chance(50) {
+            capitalised(&said)
+        } else {
+            said
+        }
     }
 
     /// One line for each item.
     fn as_a_list(&self, draw: &mut Draw) -> String {
-        let mut said = vec![draw.pick(&["Order:", "We need:", "Please prepare:", "My order:", "Dear team, please pack", "Shopping list:"]).to_owned()];
+        let mut said = vec![
+            draw.pick(&[
+                "Order:",
+                "We need:",
+                "Please prepare:",
+                "My order:",
+                "Dear team, please pack",
+                "Shopping list:",
+            ])
+            .to_owned(),
+        ];
         let bullet = draw.pick(&["- ", "* ", ""]);
         said.extend(self.items.iter().map(|item| format!("{bullet}{item}")));
         said.extend(self.afterthought.clone());
@@ -177,8 +255,15 @@ const REQUESTS: &[&str] = &[
     "{}, please.",
 ];
 
-const THANKS: &[&str] =
-    &["Thanks!", "Thank you.", "Thanks a lot.", "See you soon.", "That's all.", "Have a nice day.", "Cheers."];
+const THANKS: &[&str] = &[
+    "Thanks!",
+    "Thank you.",
+    "Thanks a lot.",
+    "See you soon.",
+    "That's all.",
+    "Have a nice day.",
+    "Cheers.",
+];
 
 const BOTH: &[&str] = &[
     "It's for {n}, pick-up at {t}.",
@@ -220,7 +305,11 @@ pub fn say_line(line: &Line, draw: &mut Draw) -> String {
     let mut words: Vec<&str> = Vec::new();
     words.extend(line.size.map(|size| say_size(size, draw)));
     words.extend(made.filter(|_| before));
-    words.push(if line.count == 1 { line.product.name } else { line.product.plural });
+    words.push(if line.count == 1 {
+        line.product.name
+    } else {
+        line.product.plural
+    });
     let thing = words.join(" ");
     let mut said = match line.count {
         1 if draw.chance(70) => with_article(&thing),
@@ -229,16 +318,28 @@ pub fn say_line(line: &Line, draw: &mut Draw) -> String {
     if let Some(how) = made.filter(|_| !before) {
         said = format!("{said}, {how}");
     }
-    let added: Vec<&str> = line.extras.iter().filter_map(|extra| match extra {
-        Extra::Added(what) => Some(*what),
-        _ => None,
-    }).collect();
+    let added: Vec<&str> = line
+        .extras
+        .iter()
+        .filter_map(|extra| match extra {
+            Extra::Added(what) => Some(*what),
+            _ => None,
+        })
+        .collect();
     if !added.is_empty() {
         said = format!("{said} with {}", added.join(" and "));
     }
     for extra in &line.extras {
         if let Extra::LeftOut(what) = extra {
-            said = draw.pick(&["{l} without {w}", "{l}, no {w}", "{l}, hold the {w}", "{l} but no {w}"]).replace("{l}", &said).replace("{w}", what);
+            said = draw
+                .pick(&[
+                    "{l} without {w}",
+                    "{l}, no {w}",
+                    "{l}, hold the {w}",
+                    "{l} but no {w}",
+                ])
+                .replace("{l}", &said)
+                .replace("{w}", what);
         }
     }
     said
@@ -252,12 +353,20 @@ pub fn say_count(count: usize, draw: &mut Draw) -> String {
         12 => "a dozen",
         _ => "",
     };
-    if !rare.is_empty() && draw.chance(10) { rare.to_owned() } else { say_number(count, draw) }
+    if !rare.is_empty() && draw.chance(10) {
+        rare.to_owned()
+    } else {
+        say_number(count, draw)
+    }
 }
 
 /// "two", "2"
 pub fn say_number(count: usize, draw: &mut Draw) -> String {
-    if draw.chance(40) { count.to_string() } else { NUMBERS[count].to_owned() }
+    if draw.chance(40) {
+        count.to_string()
+    } else {
+        NUMBERS[count].to_owned()
+    }
 }
 
 fn say_size(size: &'static str, draw: &mut Draw) -> &'static str {
@@ -266,7 +375,7 @@ fn say_size(size: &'static str, draw: &mut Draw) -> &'static str {
         "medium" => "regular",
         _ => "big",
     };
-    if draw.chance(20) { other } else { size }
+    if draw.chance(12) { other } else { size }
 }
 
 /// "a, b and c"
@@ -283,7 +392,12 @@ fn plain_line(order: &Order, draw: &mut Draw) -> Line {
     loop {
         let product = &PRODUCTS[draw.below(PRODUCTS.len())];
         if order.lines.iter().all(|line| line.product != product) {
-            return Line { count: draw.weigh(&[(3, 1), (1, 2)]), product, size: None, extras: Vec::new() };
+            return Line {
+                count: draw.weigh(&[(3, 1), (1, 2)]),
+                product,
+                size: None,
+                extras: Vec::new(),
+            };
         }
     }
 }
@@ -303,5 +417,7 @@ fn other<T: Copy + PartialEq>(choices: &[T], than: T, draw: &mut Draw) -> T {
 
 fn capitalised(text: &str) -> String {
     let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(letters).collect()
+    })
 }

@@ -5,8 +5,8 @@
 
 use super::clock::Clock;
 use super::draw::Draw;
-use super::phrasing::{say_line, say_number};
 use super::order::Line;
+use super::phrasing::{say_line, say_number};
 use super::world::{DAYS, LOST, NAMES, PRODUCTS, Product, SIZES, money, with_article};
 
 /// A note in plain English and the record of it.
@@ -29,7 +29,10 @@ fn products(draw: &mut Draw, most: usize) -> Vec<&'static Product> {
 }
 
 fn quoted<S: AsRef<str>>(words: &[S]) -> String {
-    let words: Vec<String> = words.iter().map(|word| format!("\"{}\"", word.as_ref())).collect();
+    let words: Vec<String> = words
+        .iter()
+        .map(|word| format!("\"{}\"", word.as_ref()))
+        .collect();
     words.join(",")
 }
 
@@ -40,11 +43,19 @@ fn stock(draw: &mut Draw) -> (String, String) {
     let mut records = Vec::new();
     for product in products(draw, 4) {
         let count = draw.between(1, 12);
-        let noun = if count == 1 { product.name } else { product.plural };
+        let noun = if count == 1 {
+            product.name
+        } else {
+            product.plural
+        };
         said.push(format!("{} {noun}", say_number(count, draw)));
         records.push(format!("{{\"count\":{count},\"of\":\"{}\"}}", product.name));
     }
-    let note = draw.pick(&["Left on {d}: {p}.", "{d}: we still have {p}.", "I counted {p} on {d}."]);
+    let note = draw.pick(&[
+        "Left on {d}: {p}.",
+        "{d}: we still have {p}.",
+        "I counted {p} on {d}.",
+    ]);
     let note = note.replace("{p}", &said.join(" and ")).replace("{d}", day);
     (note, with_day("stock", &records, day, draw))
 }
@@ -59,8 +70,16 @@ fn shift(draw: &mut Draw) -> (String, String) {
         "On {d} {n} starts at {f} and leaves at {t}.",
         "Shift for {n}: {d}, {f} until {t}.",
     ]);
-    let note = note.replace("{n}", name).replace("{f}", &from.spoken(draw)).replace("{t}", &to.spoken(draw)).replace("{d}", day);
-    let hours = format!("{{\"day\":\"{day}\",\"from\":\"{}\",\"to\":\"{}\"}}", from.written(), to.written());
+    let note = note
+        .replace("{n}", name)
+        .replace("{f}", &from.spoken(draw))
+        .replace("{t}", &to.spoken(draw))
+        .replace("{d}", day);
+    let hours = format!(
+        "{{\"day\":\"{day}\",\"from\":\"{}\",\"to\":\"{}\"}}",
+        from.written(),
+        to.written()
+    );
     (note, format!("{{\"shift\":{hours},\"name\":\"{name}\"}}"))
 }
 
@@ -72,17 +91,35 @@ fn lost_property(draw: &mut Draw) -> (String, String) {
         "{n} forgot {l} and will come for it at {t}.",
         "Lost and found: {l}. Pickup at {t} by {n}.",
     ]);
-    let note = note.replace("{l}", &with_article(thing)).replace("{n}", name).replace("{t}", &time.spoken(draw));
-    (note, format!("{{\"found\":\"{thing}\",\"name\":\"{name}\",\"pickup\":\"{}\"}}", time.written()))
+    let note = note
+        .replace("{l}", &with_article(thing))
+        .replace("{n}", name)
+        .replace("{t}", &time.spoken(draw));
+    (
+        note,
+        format!(
+            "{{\"found\":\"{thing}\",\"name\":\"{name}\",\"pickup\":\"{}\"}}",
+            time.written()
+        ),
+    )
 }
 
 /// "Mira always has a large latte with oat milk."
 fn regular(draw: &mut Draw) -> (String, String) {
     let name = draw.pick(NAMES);
     let product = &PRODUCTS[draw.below(PRODUCTS.len())];
-    let line = Line { count: 1, ..Line::draw(product, draw) };
-    let note = draw.pick(&["{n} always has {l}.", "The usual for {n} is {l}.", "{n} loves {l}."]);
-    let note = note.replace("{n}", name).replace("{l}", &say_line(&line, draw));
+    let line = Line {
+        count: 1,
+        ..Line::draw(product, draw)
+    };
+    let note = draw.pick(&[
+        "{n} always has {l}.",
+        "The usual for {n} is {l}.",
+        "{n} loves {l}.",
+    ]);
+    let note = note
+        .replace("{n}", name)
+        .replace("{l}", &say_line(&line, draw));
     let mut record = format!("{{\"guest\":\"{name}\",\"usual\":\"{}\"", product.name);
     record.extend(line.size.map(|size| format!(",\"cup\":\"{size}\"")));
     if !line.extras.is_empty() {
@@ -102,13 +139,18 @@ fn menu(draw: &mut Draw) -> (String, String) {
         if product.sized {
             let size = draw.pick(&SIZES);
             said.push(format!("{size} {name} for {price}"));
-            records.push(format!("{{\"item\":\"{name}\",\"price\":{price},\"size\":\"{size}\"}}"));
+            records.push(format!(
+                "{{\"item\":\"{name}\",\"price\":{price},\"size\":\"{size}\"}}"
+            ));
         } else {
             said.push(format!("{name} for {price}"));
             records.push(format!("{{\"item\":\"{name}\",\"price\":{price}}}"));
         }
     }
-    (format!("On the menu on {day}: {}.", said.join(", ")), with_day("items", &records, day, draw))
+    (
+        format!("On the menu on {day}: {}.", said.join(", ")),
+        with_day("items", &records, day, draw),
+    )
 }
 
 /// "Extras on Monday: honey or lemon for the green tea; jam for the scone."
@@ -118,16 +160,27 @@ fn choices(draw: &mut Draw) -> (String, String) {
     let mut records = Vec::new();
     for product in products(draw, 3) {
         let wanted = draw.between(0, 3);
-        let labels: Vec<String> = draw.several(product.extras, wanted).into_iter().map(|extra| extra.label()).collect();
+        let labels: Vec<String> = draw
+            .several(product.extras, wanted)
+            .into_iter()
+            .map(|extra| extra.label())
+            .collect();
         if labels.is_empty() {
             said.push(format!("nothing for the {}", product.name));
             records.push(format!("{{\"for\":\"{}\"}}", product.name));
         } else {
             said.push(format!("{} for the {}", labels.join(" or "), product.name));
-            records.push(format!("{{\"for\":\"{}\",\"extras\":[{}]}}", product.name, quoted(&labels)));
+            records.push(format!(
+                "{{\"for\":\"{}\",\"extras\":[{}]}}",
+                product.name,
+                quoted(&labels)
+            ));
         }
     }
-    (format!("Extras on {day}: {}.", said.join("; ")), with_day("choices", &records, day, draw))
+    (
+        format!("Extras on {day}: {}.", said.join("; ")),
+        with_day("choices", &records, day, draw),
+    )
 }
 
 /// A list of records and a day, in either order.
@@ -146,7 +199,20 @@ fn baked(draw: &mut Draw) -> (String, String) {
     let products = products(draw, 4);
     let plurals: Vec<&str> = products.iter().map(|product| product.plural).collect();
     let names: Vec<&str> = products.iter().map(|product| product.name).collect();
-    let note = draw.pick(&["{n} made {p} on {d}.", "On {d} the {p} were made by {n}.", "{d}, {n}: {p}."]);
-    let note = note.replace("{n}", name).replace("{p}", &plurals.join(" and ")).replace("{d}", day);
-    (note, format!("{{\"made\":[{}],\"name\":\"{name}\",\"day\":\"{day}\"}}", quoted(&names)))
+    let note = draw.pick(&[
+        "{n} made {p} on {d}.",
+        "On {d} the {p} were made by {n}.",
+        "{d}, {n}: {p}.",
+    ]);
+    let note = note
+        .replace("{n}", name)
+        .replace("{p}", &plurals.join(" and "))
+        .replace("{d}", day);
+    (
+        note,
+        format!(
+            "{{\"made\":[{}],\"name\":\"{name}\",\"day\":\"{day}\"}}",
+            quoted(&names)
+        ),
+    )
 }

@@ -57,15 +57,23 @@ const COFFEE: &[Extra] = &[
     LeftOut("foam"),
     LeftOut("sugar"),
 ];
-const TEA: &[Extra] =
-    &[Made("iced"), Added("lemon"), Added("honey"), LeftOut("sugar")];
+const TEA: &[Extra] = &[
+    Made("iced"),
+    Added("lemon"),
+    Added("honey"),
+    LeftOut("sugar"),
+];
 const COLD: &[Extra] = &[Added("mint"), Added("ginger"), LeftOut("ice")];
-const CHOCOLATE: &[Extra] =
-    &[Made("extra hot"), Added("cream"), Added("oat milk")];
+const CHOCOLATE: &[Extra] = &[Made("extra hot"), Added("cream"), Added("oat milk")];
 const PASTRY: &[Extra] = &[Made("warmed"), Added("butter"), Added("jam")];
 const CAKE: &[Extra] = &[Added("cream"), Added("vanilla"), LeftOut("nuts")];
 const BREAD: &[Extra] = &[Made("sliced"), Added("seeds")];
-const BAGEL: &[Extra] = &[Made("toasted"), Added("butter"), Added("honey"), LeftOut("salt")];
+const BAGEL: &[Extra] = &[
+    Made("toasted"),
+    Added("butter"),
+    Added("honey"),
+    LeftOut("salt"),
+];
 const SANDWICH: &[Extra] = &[
     Made("toasted"),
     Added("pickles"),
@@ -82,57 +90,224 @@ const fn product(
     cents: usize,
     about: &'static str,
 ) -> Product {
-    Product { name, plural, sized, extras, cents, about }
+    Product {
+        name,
+        plural,
+        sized,
+        extras,
+        cents,
+        about,
+    }
 }
 
 /// Everything on the menu.
 pub const PRODUCTS: &[Product] = &[
-    product("latte", "lattes", true, COFFEE, 380, "a mild coffee with much milk"),
-    product("cappuccino", "cappuccinos", true, COFFEE, 360, "a coffee under a thick cap of foam"),
-    product("americano", "americanos", true, COFFEE, 300, "a long black coffee"),
-    product("espresso", "espressos", false, &[Made("decaf"), Added("cinnamon"), LeftOut("sugar")], 240, "a short black coffee"),
-    product("green tea", "green teas", true, TEA, 280, "a light tea from young leaves"),
-    product("mint tea", "mint teas", true, TEA, 290, "a tea of fresh leaves from the garden"),
-    product("hot chocolate", "hot chocolates", true, CHOCOLATE, 390, "a thick drink for cold days"),
-    product("lemonade", "lemonades", true, COLD, 320, "pressed lemons, water and a little sugar"),
-    product("croissant", "croissants", false, PASTRY, 250, "folded dough with a lot of butter"),
-    product("cinnamon roll", "cinnamon rolls", false, PASTRY, 310, "a sweet roll, still sticky"),
-    product("blueberry muffin", "blueberry muffins", false, PASTRY, 300, "a soft muffin full of berries"),
-    product("scone", "scones", false, PASTRY, 260, "a small round cake for the afternoon"),
-    product("bagel", "bagels", false, BAGEL, 270, "a chewy ring, boiled and then baked"),
-    product("brownie", "brownies", false, CAKE, 330, "a dark square of chocolate"),
-    product("apple tart", "apple tarts", false, CAKE, 440, "thin slices on a crisp bottom"),
-    product("rye loaf", "rye loaves", false, BREAD, 520, "a dark bread that keeps for a week"),
-    product("sourdough loaf", "sourdough loaves", false, BREAD, 560, "a sour bread with a thick crust"),
-    product("cheese sandwich", "cheese sandwiches", false, SANDWICH, 580, "two slices of rye and old cheese"),
-    product("ham sandwich", "ham sandwiches", false, SANDWICH, 620, "smoked ham on white bread"),
-    product("tomato soup", "tomato soups", true, &[Made("extra hot"), Added("cream"), LeftOut("basil")], 540, "a red soup from ripe tomatoes"),
+    product(
+        "latte",
+        "lattes",
+        true,
+        COFFEE,
+        380,
+        "a mild coffee with much milk",
+    ),
+    product(
+        "cappuccino",
+        "cappuccinos",
+        true,
+        COFFEE,
+        360,
+        "a coffee under a thick cap of foam",
+    ),
+    product(
+        "americano",
+        "americanos",
+        true,
+        COFFEE,
+        300,
+        "a long black coffee",
+    ),
+    product(
+        "espresso",
+        "espressos",
+        false,
+        &[Made("decaf"), Added("cinnamon"), LeftOut("sugar")],
+        240,
+        "a short black coffee",
+    ),
+    product(
+        "green tea",
+        "green teas",
+        true,
+        TEA,
+        280,
+        "a light tea from young leaves",
+    ),
+    product(
+        "mint tea",
+        "mint teas",
+        true,
+        TEA,
+        290,
+        "a tea of fresh leaves from the garden",
+    ),
+    product(
+        "hot chocolate",
+        "hot chocolates",
+        true,
+        CHOCOLATE,
+        390,
+        "a thick drink for cold days",
+    ),
+    product(
+        "lemonade",
+        "lemonades",
+        true,
+        COLD,
+        320,
+        "pressed lemons, water and a little sugar",
+    ),
+    product(
+        "croissant",
+        "croissants",
+        false,
+        PASTRY,
+        250,
+        "folded dough with a lot of butter",
+    ),
+    product(
+        "cinnamon roll",
+        "cinnamon rolls",
+        false,
+        PASTRY,
+        310,
+        "a sweet roll, still sticky",
+    ),
+    product(
+        "blueberry muffin",
+        "blueberry muffins",
+        false,
+        PASTRY,
+        300,
+        "a soft muffin full of berries",
+    ),
+    product(
+        "scone",
+        "scones",
+        false,
+        PASTRY,
+        260,
+        "a small round cake for the afternoon",
+    ),
+    product(
+        "bagel",
+        "bagels",
+        false,
+        BAGEL,
+        270,
+        "a chewy ring, boiled and then baked",
+    ),
+    product(
+        "brownie",
+        "brownies",
+        false,
+        CAKE,
+        330,
+        "a dark square of chocolate",
+    ),
+    product(
+        "apple tart",
+        "apple tarts",
+        false,
+        CAKE,
+        440,
+        "thin slices on a crisp bottom",
+    ),
+    product(
+        "rye loaf",
+        "rye loaves",
+        false,
+        BREAD,
+        520,
+        "a dark bread that keeps for a week",
+    ),
+    product(
+        "sourdough loaf",
+        "sourdough loaves",
+        false,
+        BREAD,
+        560,
+        "a sour bread with a thick crust",
+    ),
+    product(
+        "cheese sandwich",
+        "cheese sandwiches",
+        false,
+        SANDWICH,
+        580,
+        "two slices of rye and old cheese",
+    ),
+    product(
+        "ham sandwich",
+        "ham sandwiches",
+        false,
+        SANDWICH,
+        620,
+        "smoked ham on white bread",
+    ),
+    product(
+        "tomato soup",
+        "tomato soups",
+        true,
+        &[Made("extra hot"), Added("cream"), LeftOut("basil")],
+        540,
+        "a red soup from ripe tomatoes",
+    ),
 ];
 
 /// The people of the town.
 pub const NAMES: &[&str] = &[
-    "Ada", "Amir", "Anna", "Aisha", "Ben", "Boris", "Carla", "Chen", "Clara", "Dario", "Elena", "Emma",
-    "Erik", "Felix", "Fiona", "Greta", "Hana", "Hugo", "Ida", "Ivan", "Jana", "Jonas", "Kai", "Lars",
-    "Leila", "Leo", "Lina", "Marco", "Mei", "Mira", "Nadia", "Nils", "Nora", "Omar", "Oscar", "Paula",
-    "Petra", "Priya", "Rosa", "Sami", "Sofia", "Sven", "Tara", "Theo", "Vera", "Yara", "Yuki", "Zoe",
+    "Ada", "Amir", "Anna", "Aisha", "Ben", "Boris", "Carla", "Chen", "Clara", "Dario", "Elena",
+    "Emma", "Erik", "Felix", "Fiona", "Greta", "Hana", "Hugo", "Ida", "Ivan", "Jana", "Jonas",
+    "Kai", "Lars", "Leila", "Leo", "Lina", "Marco", "Mei", "Mira", "Nadia", "Nils", "Nora", "Omar",
+    "Oscar", "Paula", "Petra", "Priya", "Rosa", "Sami", "Sofia", "Sven", "Tara", "Theo", "Vera",
+    "Yara", "Yuki", "Zoe",
+];
+
+/// What the people of the town do all day.
+pub const TRADES: &[&str] = &[
+    "teacher", "nurse", "baker", "painter", "driver", "farmer", "singer", "builder", "writer",
+    "doctor", "gardener",
 ];
 
 /// What guests leave behind.
-pub const LOST: &[&str] =
-    &["scarf", "umbrella", "book", "hat", "phone", "key", "bag", "glove", "ring", "watch", "coat", "pen"];
+pub const LOST: &[&str] = &[
+    "scarf", "umbrella", "book", "hat", "phone", "key", "bag", "glove", "ring", "watch", "coat",
+    "pen",
+];
 
 /// Days the shop is open.
-pub const DAYS: [&str; 6] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+pub const DAYS: [&str; 6] = [
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+    "Thursday",
+    "Friday",
+    "Saturday",
+];
 
 /// Number words; the index is the number.
 pub const NUMBERS: [&str; 13] = [
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
-    "twelve",
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
+    "eleven", "twelve",
 ];
 
 /// `name` with "a" or "an" before it.
 pub fn with_article(name: &str) -> String {
-    let article = if name.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    let article = if name.starts_with(['a', 'e', 'i', 'o', 'u']) {
+        "an"
+    } else {
+        "a"
+    };
     format!("{article} {name}")
 }
 

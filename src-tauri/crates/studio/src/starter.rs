@@ -1,0 +1,12 @@
+//! What the program brings along for a first run without a network: a small invented world, the
+//! sample dataset about it and the model that grew up in it.
+
+pub mod clock;
+pub mod corpus;
+pub mod dataset;
+pub mod draw;
+pub mod notation;
+pub mod order;
+pub mod phrasing;
+pub mod record;
+pub mod world;
