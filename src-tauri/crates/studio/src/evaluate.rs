@@ -4,14 +4,16 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::Studio;
-use crate::api::{Conversation, EvaluateRequest, Evaluation, EvaluationRow, Level, Progress, Role, Session, Turn};
+use crate::api::{
+    Conversation, EvaluateRequest, Evaluation, EvaluationRow, Level, Progress, Role, Session, Turn,
+};
 use crate::chat::sampling;
 use crate::datasets;
 use crate::error::{Error, Result};
 use crate::experiments::{Rows, config_of, tokenise};
-use attune_engine::{SampleLoss, SamplingOptions, generate};
 use crate::settings::ExperimentConfig;
 use crate::weights::{Files, Loaded, with_loaded};
+use attune_engine::{SampleLoss, SamplingOptions, generate};
 
 /// Tokens computed at once for the loss: enough to keep the processor busy, little memory.
 const TOKENS_PER_BATCH: usize = 4096;
@@ -20,7 +22,11 @@ const TOKENS_PER_BATCH: usize = 4096;
 const PROMPTS_PER_BATCH: usize = 16;
 
 /// Measures loss, perplexity and exact match.
-pub(crate) fn evaluate(studio: &Studio, request: EvaluateRequest, session: &mut Session<'_>) -> Result<Evaluation> {
+pub(crate) fn evaluate(
+    studio: &Studio,
+    request: EvaluateRequest,
+    session: &mut Session<'_>,
+) -> Result<Evaluation> {
     let started = Instant::now();
     let files = Files::find(studio, &request.weights)?;
     let config = files.config.clone().unwrap_or_default();
@@ -29,8 +35,11 @@ pub(crate) fn evaluate(studio: &Studio, request: EvaluateRequest, session: &mut 
         data.rows.truncate(limit);
     }
     if data.rows.is_empty() {
-        return Err(Error::new("evaluate-no-rows", format!("{} has no rows to evaluate", data.name))
-            .with_remedy("Choose another dataset, or raise validation_size."));
+        return Err(Error::new(
+            "evaluate-no-rows",
+            format!("{} has no rows to evaluate", data.name),
+        )
+        .with_remedy("Choose another dataset, or raise validation_size."));
     }
     let max_length = request.max_length.unwrap_or(config.max_length);
     with_loaded(studio, &files, session, |loaded, session| {
@@ -38,14 +47,22 @@ pub(crate) fn evaluate(studio: &Studio, request: EvaluateRequest, session: &mut 
         let predictions = if request.loss_only {
             vec![None; data.rows.len()]
         } else {
-            predict(loaded, &data, &greedy(&config, &request), batch_size(&config, &request), session)?
+            predict(
+                loaded,
+                &data,
+                &greedy(&config, &request),
+                batch_size(&config, &request),
+                session,
+            )?
         };
         let rows: Vec<EvaluationRow> = data
             .rows
             .iter()
             .zip(losses)
             .zip(predictions)
-            .map(|(((row, conversation), loss), prediction)| measure(*row, conversation, loss.as_ref(), prediction))
+            .map(|(((row, conversation), loss), prediction)| {
+                measure(*row, conversation, loss.as_ref(), prediction)
+            })
             .collect();
         let mut evaluation = summarise(&files.name, &data.name, &rows);
         evaluation.seconds = started.elapsed().as_secs_f64();
@@ -69,21 +86,29 @@ impl Data {
             (Some(_), Some(_)) => None,
         };
         let experiment = held_out_of.ok_or_else(|| {
-            Error::new("evaluate-no-data", "it is not clear which rows to evaluate")
-                .with_remedy("Name a dataset, or an experiment whose held-out rows are meant, and not both.")
+            Error::new("evaluate-no-data", "it is not clear which rows to evaluate").with_remedy(
+                "Name a dataset, or an experiment whose held-out rows are meant, and not both.",
+            )
         })?;
         Self::held_out(studio, experiment, session)
     }
 
     fn all(studio: &Studio, data: &str, session: &mut Session<'_>) -> Result<Self> {
         let (name, conversations) = match studio.store()?.dataset(data, studio.home()) {
-            Ok(dataset) => (dataset.name.clone(), datasets::conversations(&dataset, session)?),
-            Err(error) if error.code == "dataset-not-found" && Path::new(data).is_file() => {
-                (data.to_owned(), datasets::conversations_of_file(Path::new(data), session)?)
-            }
+            Ok(dataset) => (
+                dataset.name.clone(),
+                datasets::conversations(&dataset, session)?,
+            ),
+            Err(error) if error.code == "dataset-not-found" && Path::new(data).is_file() => (
+                data.to_owned(),
+                datasets::conversations_of_file(Path::new(data), session)?,
+            ),
             Err(error) => return Err(error),
         };
-        Ok(Self { name, rows: (0..).zip(conversations).collect() })
+        Ok(Self {
+            name,
+            rows: (0..).zip(conversations).collect(),
+        })
     }
 
     /// The rows an experiment did not train on.
@@ -96,8 +121,14 @@ impl Data {
         let dataset = studio.store()?.dataset(&config.dataset, studio.home())?;
         let conversations = datasets::conversations(&dataset, session)?;
         let held_out = Rows::choose(&config, conversations.len()).validation;
-        let rows = held_out.into_iter().map(|row| (row as u64, conversations[row].clone())).collect();
-        Ok(Self { name: format!("{} (held out by {})", dataset.name, experiment.name), rows })
+        let rows = held_out
+            .into_iter()
+            .map(|row| (row as u64, conversations[row].clone()))
+            .collect();
+        Ok(Self {
+            name: format!("{} (held out by {})", dataset.name, experiment.name),
+            rows,
+        })
     }
 }
 
@@ -109,15 +140,30 @@ fn losses(
     session: &mut Session<'_>,
 ) -> Result<Vec<Option<SampleLoss>>> {
     let limit = max_length.min(loaded.decoder.spec().max_position_embeddings);
-    let conversations: Vec<&Conversation> = data.rows.iter().map(|(_, conversation)| conversation).collect();
+    let conversations: Vec<&Conversation> = data
+        .rows
+        .iter()
+        .map(|(_, conversation)| conversation)
+        .collect();
     let tokenised = tokenise(&loaded.tokenizer, &conversations, limit, true, session)?;
     if tokenised.skipped > 0 {
-        session.log(Level::Warning, format!("{} rows have nothing to learn and do not count", tokenised.skipped));
+        session.log(
+            Level::Warning,
+            format!(
+                "{} rows have nothing to learn and do not count",
+                tokenised.skipped
+            ),
+        );
     }
     let mut progress = Progress::new("Measuring the loss", Some(tokenised.samples.len() as u64));
-    let measured = attune_engine::evaluate(&loaded.decoder, &tokenised.samples, TOKENS_PER_BATCH, &mut |done| {
-        progress.report(done as u64, session);
-    })?;
+    let measured = attune_engine::evaluate(
+        &loaded.decoder,
+        &tokenised.samples,
+        TOKENS_PER_BATCH,
+        &mut |done| {
+            progress.report(done as u64, session);
+        },
+    )?;
     session.check()?;
     let mut losses: Vec<Option<SampleLoss>> = data.rows.iter().map(|_| None).collect();
     for (row, loss) in tokenised.rows.into_iter().zip(measured) {
@@ -154,7 +200,14 @@ fn predict(
     for batch in prompts.chunks(batch_size) {
         let texts: Vec<Vec<u32>> = batch.iter().map(|(_, prompt)| prompt.clone()).collect();
         let cancelled = session.control().cancelled();
-        let answers = generate(&loaded.decoder, &loaded.tokenizer, &texts, options, cancelled, &mut |_, _| {})?;
+        let answers = generate(
+            &loaded.decoder,
+            &loaded.tokenizer,
+            &texts,
+            options,
+            cancelled,
+            &mut |_, _| {},
+        )?;
         session.check()?;
         for ((index, _), answer) in batch.iter().zip(answers) {
             predictions[*index] = Some(answer.text);
@@ -169,14 +222,20 @@ fn greedy(config: &ExperimentConfig, request: &EvaluateRequest) -> SamplingOptio
     SamplingOptions {
         temperature: 0.0,
         repetition_penalty: 1.0,
-        max_new_tokens: request.max_new_tokens.unwrap_or(config.max_length_inference),
+        max_new_tokens: request
+            .max_new_tokens
+            .unwrap_or(config.max_length_inference),
         ..sampling(config)
     }
 }
 
 fn batch_size(config: &ExperimentConfig, request: &EvaluateRequest) -> usize {
     let setting = Some(config.batch_size_inference).filter(|size| *size > 0);
-    request.batch_size.or(setting).unwrap_or(PROMPTS_PER_BATCH).max(1)
+    request
+        .batch_size
+        .or(setting)
+        .unwrap_or(PROMPTS_PER_BATCH)
+        .max(1)
 }
 
 fn measure(
@@ -186,14 +245,17 @@ fn measure(
     prediction: Option<String>,
 ) -> EvaluationRow {
     let asked = question(conversation);
-    let prompt = asked.and_then(|(before, _)| before.iter().rev().find(|turn| turn.role == Role::User));
+    let prompt =
+        asked.and_then(|(before, _)| before.iter().rev().find(|turn| turn.role == Role::User));
     let answer = asked.map_or_else(|| conversation.turns.last(), |(_, answer)| Some(answer));
     let answer = answer.map(|turn| turn.content.clone()).unwrap_or_default();
     let trained = loss.filter(|loss| loss.trained_tokens > 0);
     EvaluationRow {
         row,
         prompt: prompt.map(|turn| turn.content.clone()).unwrap_or_default(),
-        exact_match: prediction.as_ref().map(|prediction| prediction.trim() == answer.trim()),
+        exact_match: prediction
+            .as_ref()
+            .map(|prediction| prediction.trim() == answer.trim()),
         answer,
         prediction,
         loss: trained.map(|loss| loss.loss_sum / loss.trained_tokens as f64),
@@ -204,8 +266,15 @@ fn measure(
 /// The numbers of all rows. The loss is a mean over tokens, not over rows.
 fn summarise(model: &str, data: &str, rows: &[EvaluationRow]) -> Evaluation {
     let trained_tokens: u64 = rows.iter().map(|row| row.trained_tokens).sum();
-    let sum: f64 = rows.iter().filter_map(|row| Some(row.loss? * row.trained_tokens as f64)).sum();
-    let loss = if trained_tokens > 0 { sum / trained_tokens as f64 } else { 0.0 };
+    let sum: f64 = rows
+        .iter()
+        .filter_map(|row| Some(row.loss? * row.trained_tokens as f64))
+        .sum();
+    let loss = if trained_tokens > 0 {
+        sum / trained_tokens as f64
+    } else {
+        0.0
+    };
     let judged: Vec<bool> = rows.iter().filter_map(|row| row.exact_match).collect();
     let answered = (!judged.is_empty()).then_some(judged.len() as u64);
     let exact_matches = answered.map(|_| judged.iter().filter(|exact| **exact).count() as u64);
@@ -216,7 +285,9 @@ fn summarise(model: &str, data: &str, rows: &[EvaluationRow]) -> Evaluation {
         trained_tokens,
         loss,
         perplexity: loss.exp(),
-        exact_match: exact_matches.zip(answered).map(|(matches, answered)| matches as f64 / answered as f64),
+        exact_match: exact_matches
+            .zip(answered)
+            .map(|(matches, answered)| matches as f64 / answered as f64),
         exact_matches,
         answered,
         seconds: 0.0,
@@ -229,9 +300,20 @@ mod tests {
     use super::*;
 
     fn row(prediction: &str, loss_sum: f64, trained_tokens: usize) -> EvaluationRow {
-        let turns = vec![Turn::new(Role::User, "2 + 2?"), Turn::new(Role::Assistant, "4\n")];
-        let loss = SampleLoss { loss_sum, trained_tokens };
-        measure(0, &Conversation { turns }, Some(&loss), Some(prediction.to_owned()))
+        let turns = vec![
+            Turn::new(Role::User, "2 + 2?"),
+            Turn::new(Role::Assistant, "4\n"),
+        ];
+        let loss = SampleLoss {
+            loss_sum,
+            trained_tokens,
+        };
+        measure(
+            0,
+            &Conversation { turns },
+            Some(&loss),
+            Some(prediction.to_owned()),
+        )
     }
 
     #[test]
@@ -244,14 +326,27 @@ mod tests {
     fn the_loss_is_a_mean_over_tokens() {
         let evaluation = summarise("model", "data", &[row("4", 9.0, 9), row("5", 3.0, 1)]);
         assert!((evaluation.loss - 1.2).abs() < 1e-12);
-        assert_eq!((evaluation.exact_matches, evaluation.answered), (Some(1), Some(2)));
+        assert_eq!(
+            (evaluation.exact_matches, evaluation.answered),
+            (Some(1), Some(2))
+        );
         assert_eq!(evaluation.exact_match, Some(0.5));
     }
 
     #[test]
     fn plain_text_has_a_loss_and_no_answer() {
-        let conversation = Conversation { turns: vec![Turn::new(Role::Text, "once")] };
-        let measured = measure(3, &conversation, Some(&SampleLoss { loss_sum: 2.0, trained_tokens: 2 }), None);
+        let conversation = Conversation {
+            turns: vec![Turn::new(Role::Text, "once")],
+        };
+        let measured = measure(
+            3,
+            &conversation,
+            Some(&SampleLoss {
+                loss_sum: 2.0,
+                trained_tokens: 2,
+            }),
+            None,
+        );
         assert_eq!((measured.exact_match, measured.loss), (None, Some(1.0)));
         assert_eq!(summarise("m", "d", &[measured]).exact_match, None);
     }

@@ -7,12 +7,16 @@ use crate::Studio;
 use crate::api::{Export, ExportDtype, ExportFormat, ExportRequest, Session};
 use crate::error::{Error, Result};
 use crate::files::{PendingFolder, folder_size, require_space};
-use attune_engine::DType;
 use crate::settings::to_yaml;
 use crate::weights::{Files, load_decoder};
+use attune_engine::DType;
 
 /// Writes the folder of the request.
-pub(crate) fn export(studio: &Studio, request: ExportRequest, session: &mut Session<'_>) -> Result<Export> {
+pub(crate) fn export(
+    studio: &Studio,
+    request: ExportRequest,
+    session: &mut Session<'_>,
+) -> Result<Export> {
     let files = Files::find(studio, &request.weights)?;
     let folder = std::path::absolute(&request.folder)
         .map_err(|source| Error::file("use", &request.folder, &source))?;
@@ -22,29 +26,48 @@ pub(crate) fn export(studio: &Studio, request: ExportRequest, session: &mut Sess
         ExportFormat::Adapter => write_adapter(&files, pending.path())?,
         ExportFormat::Merged => write_merged(&files, request.dtype, pending.path(), session)?,
     }
-    crate::files::write(&pending.path().join("README.md"), card(&files, request.format)?.as_bytes())?;
+    crate::files::write(
+        &pending.path().join("README.md"),
+        card(&files, request.format)?.as_bytes(),
+    )?;
     session.check()?;
     let folder = pending.finish(request.overwrite)?;
-    Ok(Export { files: names(&folder)?, bytes: folder_size(&folder), folder, format: request.format })
+    Ok(Export {
+        files: names(&folder)?,
+        bytes: folder_size(&folder),
+        folder,
+        format: request.format,
+    })
 }
 
 fn refuse_occupied(folder: &Path, overwrite: bool) -> Result<()> {
     let occupied = if folder.is_dir() {
-        fs::read_dir(folder).map_err(|source| Error::file("read the folder", folder, &source))?.next().is_some()
+        fs::read_dir(folder)
+            .map_err(|source| Error::file("read the folder", folder, &source))?
+            .next()
+            .is_some()
     } else {
         folder.exists()
     };
     if folder.is_file() || (occupied && !overwrite) {
-        return Err(Error::new("export-occupied", format!("{} is not empty", folder.display()))
-            .with_remedy("Choose another folder, or allow it to be overwritten with `--overwrite`.")
-            .with_place(folder.display().to_string()));
+        return Err(Error::new(
+            "export-occupied",
+            format!("{} is not empty", folder.display()),
+        )
+        .with_remedy("Choose another folder, or allow it to be overwritten with `--overwrite`.")
+        .with_place(folder.display().to_string()));
     }
     // Asked to overwrite, it replaces models and adapters, never somebody's documents.
-    let known = ["config.json", "adapter_config.json"].iter().any(|name| folder.join(name).is_file());
+    let known = ["config.json", "adapter_config.json"]
+        .iter()
+        .any(|name| folder.join(name).is_file());
     if occupied && !known {
-        return Err(Error::new("export-not-a-model", format!("{} holds something else than a model", folder.display()))
-            .with_remedy("Choose another folder.")
-            .with_place(folder.display().to_string()));
+        return Err(Error::new(
+            "export-not-a-model",
+            format!("{} holds something else than a model", folder.display()),
+        )
+        .with_remedy("Choose another folder.")
+        .with_place(folder.display().to_string()));
     }
     Ok(())
 }
@@ -52,8 +75,11 @@ fn refuse_occupied(folder: &Path, overwrite: bool) -> Result<()> {
 /// A checkpoint holds the adapter beside the optimiser; only the adapter leaves.
 fn write_adapter(files: &Files, folder: &Path) -> Result<()> {
     let adapter = files.adapter.as_ref().ok_or_else(|| {
-        Error::new("export-no-adapter", format!("{} has no adapter", files.name))
-            .with_remedy("Export it merged: `--format merged`.")
+        Error::new(
+            "export-no-adapter",
+            format!("{} has no adapter", files.name),
+        )
+        .with_remedy("Export it merged: `--format merged`.")
     })?;
     for name in ["adapter_config.json", "adapter_model.safetensors"] {
         let (from, to) = (adapter.join(name), folder.join(name));
@@ -62,7 +88,12 @@ fn write_adapter(files: &Files, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-fn write_merged(files: &Files, dtype: Option<ExportDtype>, folder: &Path, session: &mut Session<'_>) -> Result<()> {
+fn write_merged(
+    files: &Files,
+    dtype: Option<ExportDtype>,
+    folder: &Path,
+    session: &mut Session<'_>,
+) -> Result<()> {
     require_space(folder, folder_size(&files.model), "the merged model")?;
     let dtype = match dtype {
         Some(ExportDtype::Float32) => DType::F32,
@@ -88,7 +119,10 @@ fn write_merged(files: &Files, dtype: Option<ExportDtype>, folder: &Path, sessio
 
 /// What is in the folder, where it comes from and how to use it.
 fn card(files: &Files, format: ExportFormat) -> Result<String> {
-    let base = files.model.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let base = files
+        .model
+        .file_name()
+        .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let (kind, library, usage) = match format {
         ExportFormat::Adapter => (
             "An adapter (LoRA) in PEFT layout",
@@ -103,7 +137,10 @@ fn card(files: &Files, format: ExportFormat) -> Result<String> {
         ),
     };
     let settings = match &files.config {
-        Some(config) => format!("\n## Settings of the run\n\n```yaml\n{}```\n", to_yaml(config)?),
+        Some(config) => format!(
+            "\n## Settings of the run\n\n```yaml\n{}```\n",
+            to_yaml(config)?
+        ),
         None => String::new(),
     };
     Ok(format!(
@@ -116,9 +153,12 @@ fn card(files: &Files, format: ExportFormat) -> Result<String> {
 }
 
 fn names(folder: &Path) -> Result<Vec<String>> {
-    let entries = fs::read_dir(folder).map_err(|source| Error::file("read the folder", folder, &source))?;
-    let mut names: Vec<String> =
-        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let entries =
+        fs::read_dir(folder).map_err(|source| Error::file("read the folder", folder, &source))?;
+    let mut names: Vec<String> = entries
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
     names.sort();
     Ok(names)
 }
@@ -134,10 +174,19 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         refuse_occupied(folder.path(), false).unwrap();
         fs::write(folder.path().join("mine"), "1").unwrap();
-        assert_eq!(refuse_occupied(folder.path(), false).unwrap_err().code, "export-occupied");
-        assert_eq!(refuse_occupied(folder.path(), true).unwrap_err().code, "export-not-a-model");
+        assert_eq!(
+            refuse_occupied(folder.path(), false).unwrap_err().code,
+            "export-occupied"
+        );
+        assert_eq!(
+            refuse_occupied(folder.path(), true).unwrap_err().code,
+            "export-not-a-model"
+        );
         fs::write(folder.path().join("adapter_config.json"), "{}").unwrap();
         refuse_occupied(folder.path(), true).unwrap();
-        assert!(refuse_occupied(&folder.path().join("mine"), true).is_err(), "a file is never replaced");
+        assert!(
+            refuse_occupied(&folder.path().join("mine"), true).is_err(),
+            "a file is never replaced"
+        );
     }
 }

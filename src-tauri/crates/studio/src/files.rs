@@ -18,7 +18,9 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> Result<()> {
     let refuse = |source: &std::io::Error| Error::file("write", path, source);
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut file = NamedTempFile::new_in(folder).map_err(|source| refuse(&source))?;
-    file.write_all(content).and_then(|()| file.as_file().sync_all()).map_err(|source| refuse(&source))?;
+    file.write_all(content)
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(|source| refuse(&source))?;
     file.persist(path).map_err(|error| refuse(&error.error))?;
     sync_folder(folder);
     Ok(())
@@ -46,7 +48,10 @@ impl PendingFolder {
             .prefix(".attune-")
             .tempdir_in(parent)
             .map_err(|source| Error::file("write in", parent, &source))?;
-        Ok(Self { temporary, destination: destination.to_owned() })
+        Ok(Self {
+            temporary,
+            destination: destination.to_owned(),
+        })
     }
 
     /// Where to write meanwhile.
@@ -66,9 +71,12 @@ impl PendingFolder {
         sync_tree(self.path()).map_err(|source| refuse(&source))?;
         let parent = self.destination.parent().unwrap_or(Path::new("."));
         let old = if overwrite && self.destination.exists() {
-            let old = tempfile::Builder::new().prefix(".attune-old-").tempdir_in(parent);
+            let old = tempfile::Builder::new()
+                .prefix(".attune-old-")
+                .tempdir_in(parent);
             let old = old.map_err(|source| refuse(&source))?;
-            fs::rename(&self.destination, old.path().join("old")).map_err(|source| refuse(&source))?;
+            fs::rename(&self.destination, old.path().join("old"))
+                .map_err(|source| refuse(&source))?;
             Some(old)
         } else {
             None
@@ -116,12 +124,16 @@ pub(crate) fn link(from: &Path, to: &Path) -> Result<()> {
     if fs::hard_link(from, to).is_ok() {
         return Ok(());
     }
-    fs::copy(from, to).map(|_| ()).map_err(|source| Error::file("copy", from, &source))
+    fs::copy(from, to)
+        .map(|_| ())
+        .map_err(|source| Error::file("copy", from, &source))
 }
 
 /// Bytes of all files in a folder; 0 where it cannot be read.
 pub(crate) fn folder_size(folder: &Path) -> u64 {
-    let Ok(entries) = fs::read_dir(folder) else { return 0 };
+    let Ok(entries) = fs::read_dir(folder) else {
+        return 0;
+    };
     let size = |entry: fs::DirEntry| match entry.metadata() {
         Ok(facts) if facts.is_dir() => folder_size(&entry.path()),
         Ok(facts) => facts.len(),
@@ -140,7 +152,10 @@ pub(crate) fn remove_folder(folder: &Path) -> Result<u64> {
     }
     let refuse = |source: &std::io::Error| Error::file("remove", folder, source);
     let parent = folder.parent().unwrap_or(Path::new("."));
-    let grave = tempfile::Builder::new().prefix(".attune-old-").tempdir_in(parent).map_err(|source| refuse(&source))?;
+    let grave = tempfile::Builder::new()
+        .prefix(".attune-old-")
+        .tempdir_in(parent)
+        .map_err(|source| refuse(&source))?;
     fs::rename(folder, grave.path().join("old")).map_err(|source| refuse(&source))?;
     grave.close().map_err(|source| refuse(&source))?;
     Ok(bytes)
@@ -195,11 +210,23 @@ mod tests {
         let destination = parent.path().join("out");
         fs::create_dir(&destination).unwrap();
         fs::write(destination.join("mine"), "1").unwrap();
-        assert!(PendingFolder::new(&destination).unwrap().finish(false).is_err());
+        assert!(
+            PendingFolder::new(&destination)
+                .unwrap()
+                .finish(false)
+                .is_err()
+        );
         assert!(destination.join("mine").exists());
-        PendingFolder::new(&destination).unwrap().finish(true).unwrap();
+        PendingFolder::new(&destination)
+            .unwrap()
+            .finish(true)
+            .unwrap();
         assert!(!destination.join("mine").exists());
-        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1, "nothing temporary stays");
+        assert_eq!(
+            fs::read_dir(parent.path()).unwrap().count(),
+            1,
+            "nothing temporary stays"
+        );
     }
 
     #[test]
@@ -215,7 +242,8 @@ mod tests {
     #[test]
     fn a_full_disk_is_refused_with_a_remedy() {
         let here = tempfile::tempdir().unwrap();
-        let error = require_space(&here.path().join("not/made/yet"), u64::MAX, "the run").unwrap_err();
+        let error =
+            require_space(&here.path().join("not/made/yet"), u64::MAX, "the run").unwrap_err();
         assert_eq!(error.code, "disk-full");
         require_space(here.path(), 1, "the run").unwrap();
     }

@@ -29,7 +29,11 @@ pub(crate) struct Bundle {
 }
 
 /// Installs the starter, or finds it installed.
-pub(crate) fn install(studio: &Studio, _: StarterRequest, session: &mut Session<'_>) -> Result<Starter> {
+pub(crate) fn install(
+    studio: &Studio,
+    _: StarterRequest,
+    session: &mut Session<'_>,
+) -> Result<Starter> {
     place(studio, &crate::starter::bundle()?, session)
 }
 
@@ -39,7 +43,13 @@ fn place(studio: &Studio, bundle: &Bundle, session: &mut Session<'_>) -> Result<
     Ok(Starter {
         model: model.id,
         dataset: place_data(studio, bundle.dataset, &bundle.train, session)?.id,
-        held_out: place_data(studio, &format!("{} held out", bundle.dataset), &bundle.held_out, session)?.id,
+        held_out: place_data(
+            studio,
+            &format!("{} held out", bundle.dataset),
+            &bundle.held_out,
+            session,
+        )?
+        .id,
         prompt: bundle.prompt.clone(),
     })
 }
@@ -48,7 +58,9 @@ fn place(studio: &Studio, bundle: &Bundle, session: &mut Session<'_>) -> Result<
 /// newer ones.
 fn place_model(studio: &Studio, bundle: &Bundle) -> Result<std::path::PathBuf> {
     let folder = studio.home().model(bundle.model);
-    let same = |(name, bytes): &(&str, &[u8])| std::fs::read(folder.join(name)).is_ok_and(|found| found == *bytes);
+    let same = |(name, bytes): &(&str, &[u8])| {
+        std::fs::read(folder.join(name)).is_ok_and(|found| found == *bytes)
+    };
     if bundle.files.iter().all(same) {
         return Ok(folder);
     }
@@ -60,16 +72,32 @@ fn place_model(studio: &Studio, bundle: &Bundle) -> Result<std::path::PathBuf> {
 }
 
 /// Imports the rows, unless the library has these very bytes.
-fn place_data(studio: &Studio, name: &str, rows: &str, session: &mut Session<'_>) -> Result<Dataset> {
+fn place_data(
+    studio: &Studio,
+    name: &str,
+    rows: &str,
+    session: &mut Session<'_>,
+) -> Result<Dataset> {
     let sha256 = hex(&Sha256::digest(rows.as_bytes()));
-    let known = studio.store()?.datasets(studio.home())?.into_iter().find(|dataset| dataset.sha256 == sha256);
+    let known = studio
+        .store()?
+        .datasets(studio.home())?
+        .into_iter()
+        .find(|dataset| dataset.sha256 == sha256);
     if let Some(known) = known {
         return Ok(known);
     }
-    let folder = tempfile::tempdir().map_err(|source| Error::file("write in", Path::new("the temporary folder"), &source))?;
-    let path = folder.path().join(format!("{}.jsonl", crate::naming::slug(name)));
+    let folder = tempfile::tempdir()
+        .map_err(|source| Error::file("write in", Path::new("the temporary folder"), &source))?;
+    let path = folder
+        .path()
+        .join(format!("{}.jsonl", crate::naming::slug(name)));
     write(&path, rows.as_bytes())?;
-    let request = DataImportRequest { path, name: Some(name.to_owned()), ..DataImportRequest::default() };
+    let request = DataImportRequest {
+        path,
+        name: Some(name.to_owned()),
+        ..DataImportRequest::default()
+    };
     Ok(datasets::import(studio, request, session)?.dataset)
 }
 
@@ -96,9 +124,20 @@ mod tests {
         let mut ignore = |_| {};
         let mut session = Session::new(&mut ignore, &control);
         let first = place(&studio, &bundle, &mut session).unwrap();
-        assert_eq!((first.dataset.as_str(), first.held_out.as_str()), ("orders", "orders-held-out"));
+        assert_eq!(
+            (first.dataset.as_str(), first.held_out.as_str()),
+            ("orders", "orders-held-out")
+        );
         assert_eq!(place(&studio, &bundle, &mut session).unwrap(), first);
-        assert_eq!(studio.store().unwrap().datasets(studio.home()).unwrap().len(), 2);
+        assert_eq!(
+            studio
+                .store()
+                .unwrap()
+                .datasets(studio.home())
+                .unwrap()
+                .len(),
+            2
+        );
         assert!(home.path().join("models/starter/config.json").is_file());
     }
 }

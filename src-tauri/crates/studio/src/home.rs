@@ -15,19 +15,29 @@ impl Home {
     /// `ATTUNE_HOME`, else the platform's application-data folder.
     pub(crate) fn locate() -> Result<Self> {
         if let Some(root) = std::env::var_os("ATTUNE_HOME").filter(|root| !root.is_empty()) {
-            let root = std::path::absolute(&root).map_err(|source| Error::file("use", Path::new(&root), &source))?;
-            return Ok(Self { root, reason: "ATTUNE_HOME".to_owned() });
+            let root = std::path::absolute(&root)
+                .map_err(|source| Error::file("use", Path::new(&root), &source))?;
+            return Ok(Self {
+                root,
+                reason: "ATTUNE_HOME".to_owned(),
+            });
         }
         let folders = directories::ProjectDirs::from("", "", "attune").ok_or_else(|| {
             Error::new("no-home", "this account has no home folder to keep data in")
                 .with_remedy("Set ATTUNE_HOME to a folder that can be written.")
         })?;
-        Ok(Self { root: folders.data_dir().to_owned(), reason: "the platform's application-data folder".to_owned() })
+        Ok(Self {
+            root: folders.data_dir().to_owned(),
+            reason: "the platform's application-data folder".to_owned(),
+        })
     }
 
     /// `root`, as the host says.
     pub(crate) fn at(root: PathBuf) -> Self {
-        Self { root, reason: "given by the host".to_owned() }
+        Self {
+            root,
+            reason: "given by the host".to_owned(),
+        }
     }
 
     /// The folder itself.

@@ -41,18 +41,43 @@ impl RunningJob {
     pub(crate) fn join(studio: &Studio, kind: &str, subject: &str, device: &str) -> Result<Self> {
         let home = studio.home();
         make_folder(&home.lock(""))?;
-        let name = format!("{kind}-{subject}-{}-{:08x}", std::process::id(), rand::random::<u32>());
+        let name = format!(
+            "{kind}-{subject}-{}-{:08x}",
+            std::process::id(),
+            rand::random::<u32>()
+        );
         let lock = home.lock(&name);
         let alive = File::create(&lock).map_err(|source| Error::file("write", &lock, &source))?;
-        alive.lock().map_err(|source| Error::file("lock", &lock, &source))?;
-        let id = studio.store()?.add_job(NewJob { kind, subject, device, lock: &name })?;
-        Ok(Self { id, _alive: alive, lock, device: None })
+        alive
+            .lock()
+            .map_err(|source| Error::file("lock", &lock, &source))?;
+        let id = studio.store()?.add_job(NewJob {
+            kind,
+            subject,
+            device,
+            lock: &name,
+        })?;
+        Ok(Self {
+            id,
+            _alive: alive,
+            lock,
+            device: None,
+        })
     }
 
     /// Waits until the device is free and takes it, or until somebody asks otherwise.
-    pub(crate) fn wait(&mut self, studio: &Studio, device: &str, session: &mut Session<'_>) -> Result<Turn> {
+    pub(crate) fn wait(
+        &mut self,
+        studio: &Studio,
+        device: &str,
+        session: &mut Session<'_>,
+    ) -> Result<Turn> {
         let (home, store) = (studio.home(), studio.store()?);
-        let subject = |id| store.job_in_front(id, device, home).map(|job| job.map(|job| job.subject));
+        let subject = |id| {
+            store
+                .job_in_front(id, device, home)
+                .map(|job| job.map(|job| job.subject))
+        };
         let mut told = None;
         loop {
             self.obey(store, session.control())?;
@@ -67,7 +92,10 @@ impl RunningJob {
             // Nobody in front and yet not free: its last owner is about to let go.
             if let Some(behind) = in_front.filter(|behind| told.as_ref() != Some(behind)) {
                 let experiment = self.subject(store, home)?;
-                session.report(Event::Waiting { experiment, behind: behind.clone() });
+                session.report(Event::Waiting {
+                    experiment,
+                    behind: behind.clone(),
+                });
                 told = Some(behind);
             }
             thread::sleep(INTERVAL);
@@ -103,14 +131,20 @@ impl RunningJob {
     }
 
     /// Does `work` while a second thread listens for what other processes ask.
-    pub(crate) fn listen<T>(&self, studio: &Studio, control: &Control, work: impl FnOnce() -> T) -> Result<T> {
+    pub(crate) fn listen<T>(
+        &self,
+        studio: &Studio,
+        control: &Control,
+        work: impl FnOnce() -> T,
+    ) -> Result<T> {
         // Its own connection: the worker may hold the other one.
         let store = Store::open(&studio.home().database())?;
         let (ended, end) = std::sync::mpsc::channel::<()>();
         Ok(thread::scope(|scope| {
             scope.spawn(|| {
                 let end = end;
-                while end.recv_timeout(INTERVAL) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                while end.recv_timeout(INTERVAL) == Err(std::sync::mpsc::RecvTimeoutError::Timeout)
+                {
                     // A database that is busy now will answer in a moment.
                     let _ = self.obey(&store, control);
                 }
@@ -122,7 +156,13 @@ impl RunningJob {
     }
 
     /// Writes how far the job has come.
-    pub(crate) fn progress(&self, store: &Store, done: u64, total: Option<u64>, left: Option<f64>) -> Result<()> {
+    pub(crate) fn progress(
+        &self,
+        store: &Store,
+        done: u64,
+        total: Option<u64>,
+        left: Option<f64>,
+    ) -> Result<()> {
         store.set_job_progress(self.id, done, total, left)
     }
 
@@ -160,11 +200,20 @@ mod tests {
 
     fn experiment(studio: &Studio, name: &str) -> String {
         let store = studio.store().unwrap();
-        store.add_experiment(name, ("orders", "starter", "lora"), studio.home(), |_| Ok(())).unwrap()
+        store
+            .add_experiment(name, ("orders", "starter", "lora"), studio.home(), |_| {
+                Ok(())
+            })
+            .unwrap()
     }
 
     fn state(studio: &Studio, id: &str) -> ExperimentState {
-        studio.store().unwrap().experiment(id, studio.home()).unwrap().state
+        studio
+            .store()
+            .unwrap()
+            .experiment(id, studio.home())
+            .unwrap()
+            .state
     }
 
     #[test]
@@ -190,7 +239,12 @@ mod tests {
         let mut front = RunningJob::join(&studio, "train", &first, "cpu").unwrap();
         let mut back = RunningJob::join(&studio, "train", &second, "cpu").unwrap();
         let mut ignore = |_| {};
-        assert_eq!(front.wait(&studio, "cpu", &mut Session::new(&mut ignore, &control)).unwrap(), Turn::Mine);
+        assert_eq!(
+            front
+                .wait(&studio, "cpu", &mut Session::new(&mut ignore, &control))
+                .unwrap(),
+            Turn::Mine
+        );
         let store = studio.store().unwrap();
         thread::scope(|scope| {
             let waiting = scope.spawn(|| {
@@ -201,7 +255,13 @@ mod tests {
             front.end(store, JobState::Finished, None).unwrap();
             assert_eq!(waiting.join().unwrap().unwrap(), Turn::Mine);
         });
-        assert_eq!(events, [Event::Waiting { experiment: second, behind: first }]);
+        assert_eq!(
+            events,
+            [Event::Waiting {
+                experiment: second,
+                behind: first
+            }]
+        );
     }
 
     #[test]
@@ -215,8 +275,14 @@ mod tests {
         store.ask_job(job.id, Request::Stop).unwrap();
         store.ask_job(job.id, Request::Pause).unwrap();
         let control = Control::default();
-        let turn = back.wait(&studio, "cpu", &mut Session::new(&mut |_| {}, &control)).unwrap();
-        assert_eq!(turn, Turn::GivenUp(Request::Stop), "a pause does not soften a stop");
+        let turn = back
+            .wait(&studio, "cpu", &mut Session::new(&mut |_| {}, &control))
+            .unwrap();
+        assert_eq!(
+            turn,
+            Turn::GivenUp(Request::Stop),
+            "a pause does not soften a stop"
+        );
     }
 
     #[test]

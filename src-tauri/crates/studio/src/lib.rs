@@ -17,8 +17,8 @@ mod models;
 mod naming;
 mod nearest;
 mod score;
-mod starter;
 pub mod settings;
+mod starter;
 mod store;
 mod weights;
 
@@ -53,7 +53,11 @@ impl Studio {
     }
 
     fn new(home: Home) -> Self {
-        Self { home, store: OnceLock::new(), loaded: Mutex::new(None) }
+        Self {
+            home,
+            store: OnceLock::new(),
+            loaded: Mutex::new(None),
+        }
     }
 
     pub(crate) fn home(&self) -> &Home {

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 
 use crate::Studio;
 use crate::api::{
-    Model, ModelOrigin, ModelReport, ModelsAddRequest, ModelsInspectRequest, ModelsListRequest, ModelsRemoveRequest,
-    Removed, Session,
+    Model, ModelOrigin, ModelReport, ModelsAddRequest, ModelsInspectRequest, ModelsListRequest,
+    ModelsRemoveRequest, Removed, Session,
 };
 use crate::error::{Error, Result};
+use crate::naming::{Named, resolve};
 use attune_data::Tokenizer;
 use attune_engine::{DType, ModelSpec};
-use crate::naming::{Named, resolve};
 
 pub(crate) use cache::cache_folder;
 
@@ -45,32 +45,67 @@ impl Known {
             Ok(facts) => (Some(facts), None),
             Err(problem) => (None, Some(problem)),
         };
-        Model { id: self.id, name: self.name, origin: self.origin, folder: self.folder, facts, problem }
+        Model {
+            id: self.id,
+            name: self.name,
+            origin: self.origin,
+            folder: self.folder,
+            facts,
+            problem,
+        }
     }
 }
 
 /// Lists the models this machine has.
-pub(crate) fn list(studio: &Studio, _: ModelsListRequest, _: &mut Session<'_>) -> Result<Vec<Model>> {
+pub(crate) fn list(
+    studio: &Studio,
+    _: ModelsListRequest,
+    _: &mut Session<'_>,
+) -> Result<Vec<Model>> {
     Ok(known(studio)?.into_iter().map(Known::describe).collect())
 }
 
 /// Adds a model folder to the library; it stays where it is.
-pub(crate) fn add(studio: &Studio, request: ModelsAddRequest, _: &mut Session<'_>) -> Result<Model> {
-    let folder = request.path.canonicalize().map_err(|source| Error::file("open", &request.path, &source))?;
+pub(crate) fn add(
+    studio: &Studio,
+    request: ModelsAddRequest,
+    _: &mut Session<'_>,
+) -> Result<Model> {
+    let folder = request
+        .path
+        .canonicalize()
+        .map_err(|source| Error::file("open", &request.path, &source))?;
     facts::read(&folder)?;
-    let own = folder.file_name().map(|name| name.to_string_lossy().into_owned());
+    let own = folder
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
     let name = request.name.or(own).unwrap_or_else(|| "model".to_owned());
     remember(studio, &name, ModelOrigin::Added, &folder)
 }
 
 /// Puts a folder on the library's list.
-pub(crate) fn remember(studio: &Studio, name: &str, origin: ModelOrigin, folder: &Path) -> Result<Model> {
+pub(crate) fn remember(
+    studio: &Studio,
+    name: &str,
+    origin: ModelOrigin,
+    folder: &Path,
+) -> Result<Model> {
     let stored = studio.store()?.add_model(name, origin, folder)?;
-    Ok(Known { id: stored.id, name: stored.name, origin: stored.origin, folder: stored.folder }.describe())
+    Ok(Known {
+        id: stored.id,
+        name: stored.name,
+        origin: stored.origin,
+        folder: stored.folder,
+    }
+    .describe())
 }
 
 /// Shows a model in detail.
-pub(crate) fn inspect(studio: &Studio, request: ModelsInspectRequest, _: &mut Session<'_>) -> Result<ModelReport> {
+pub(crate) fn inspect(
+    studio: &Studio,
+    request: ModelsInspectRequest,
+    _: &mut Session<'_>,
+) -> Result<ModelReport> {
     let known = find(studio, &request.model)?;
     let spec = ModelSpec::from_folder(&known.folder)?;
     let tokenizer = Tokenizer::from_folder(&known.folder)?;
@@ -84,43 +119,75 @@ pub(crate) fn inspect(studio: &Studio, request: ModelsInspectRequest, _: &mut Se
         attention_heads: spec.num_attention_heads,
         key_value_heads: spec.num_key_value_heads,
         tied_head: spec.tie_word_embeddings,
-        stop_tokens: tokenizer.stop_tokens().iter().filter_map(|token| tokenizer.token_text(*token)).collect(),
+        stop_tokens: tokenizer
+            .stop_tokens()
+            .iter()
+            .filter_map(|token| tokenizer.token_text(*token))
+            .collect(),
         template_source: tokenizer.template().source().to_owned(),
-        experiments: experiments.into_iter().filter(|one| one.model == reference).map(|one| one.id).collect(),
+        experiments: experiments
+            .into_iter()
+            .filter(|one| one.model == reference)
+            .map(|one| one.id)
+            .collect(),
         model: known.describe(),
     })
 }
 
 /// Forgets an added model; its folder stays.
-pub(crate) fn remove(studio: &Studio, request: ModelsRemoveRequest, _: &mut Session<'_>) -> Result<Removed> {
+pub(crate) fn remove(
+    studio: &Studio,
+    request: ModelsRemoveRequest,
+    _: &mut Session<'_>,
+) -> Result<Removed> {
     let known = resolve("model", &request.model, known(studio)?)?;
     let store = studio.store()?;
     let freed = match known.origin {
         ModelOrigin::Added => 0,
         ModelOrigin::Bundled => crate::files::remove_folder(&known.folder)?,
         ModelOrigin::Cache | ModelOrigin::Folder => {
-            return Err(Error::new("model-not-ours", format!("`{}` belongs to the Hugging Face cache", known.id))
-                .with_remedy("Remove it with the tool that downloaded it; other programs may use it too.")
-                .with_place(known.folder.display().to_string()));
+            return Err(Error::new(
+                "model-not-ours",
+                format!("`{}` belongs to the Hugging Face cache", known.id),
+            )
+            .with_remedy(
+                "Remove it with the tool that downloaded it; other programs may use it too.",
+            )
+            .with_place(known.folder.display().to_string()));
         }
     };
     store.remove_model(&known.id)?;
-    Ok(Removed { id: known.id, name: known.name, freed })
+    Ok(Removed {
+        id: known.id,
+        name: known.name,
+        freed,
+    })
 }
 
 /// The model that `reference` means: one of the library or the cache, else a folder.
 pub(crate) fn find(studio: &Studio, reference: &str) -> Result<Known> {
     let known = known(studio)?;
-    let exact = known.iter().find(|model| model.id == reference || model.name == reference);
+    let exact = known
+        .iter()
+        .find(|model| model.id == reference || model.name == reference);
     let folder = Path::new(reference);
     if exact.is_none() && folder.is_dir() {
-        let folder = folder.canonicalize().map_err(|source| Error::file("open", folder, &source))?;
+        let folder = folder
+            .canonicalize()
+            .map_err(|source| Error::file("open", folder, &source))?;
         // A folder that the library knows keeps its name, however it is referred to.
         let listed = known.into_iter().find(|model| model.folder == folder);
         return Ok(listed.unwrap_or_else(|| {
             let id = folder.display().to_string();
-            let name = folder.file_name().map_or_else(|| id.clone(), |name| name.to_string_lossy().into_owned());
-            Known { id, name, origin: ModelOrigin::Folder, folder }
+            let name = folder
+                .file_name()
+                .map_or_else(|| id.clone(), |name| name.to_string_lossy().into_owned());
+            Known {
+                id,
+                name,
+                origin: ModelOrigin::Folder,
+                folder,
+            }
         }));
     }
     resolve("model", reference, known).map_err(|error| match error.code.as_str() {
@@ -157,7 +224,12 @@ pub(crate) fn dtype(folder: &Path) -> Result<DType> {
 fn known(studio: &Studio) -> Result<Vec<Known>> {
     let stored = studio.store()?.models()?.into_iter();
     let mut known: Vec<Known> = stored
-        .map(|model| Known { id: model.id, name: model.name, origin: model.origin, folder: model.folder })
+        .map(|model| Known {
+            id: model.id,
+            name: model.name,
+            origin: model.origin,
+            folder: model.folder,
+        })
         .collect();
     known.extend(cache::models().into_iter().map(|(id, folder)| Known {
         name: id.clone(),

@@ -19,7 +19,11 @@ pub(crate) fn slug(name: &str) -> String {
     }
     slug.truncate(LONGEST);
     let slug = slug.trim_end_matches('-');
-    if slug.is_empty() { "unnamed".to_owned() } else { slug.to_owned() }
+    if slug.is_empty() {
+        "unnamed".to_owned()
+    } else {
+        slug.to_owned()
+    }
 }
 
 /// `slug`, or `slug-2`, `slug-3`… if it is taken.
@@ -52,41 +56,82 @@ pub(crate) fn resolve<T: Named>(kind: &str, reference: &str, items: Vec<T>) -> R
         |item, reference| item.id() == reference,
         |item, reference| item.name() == reference,
         |item, reference| item.id().starts_with(reference) || item.name().starts_with(reference),
-        |item, reference| item.name().to_lowercase().starts_with(&reference.to_lowercase()),
+        |item, reference| {
+            item.name()
+                .to_lowercase()
+                .starts_with(&reference.to_lowercase())
+        },
     ];
     if reference.is_empty() {
-        return Err(Error::new(&format!("{kind}-missing"), format!("no {kind} is named")).with_remedy(known(kind, &items)));
+        return Err(
+            Error::new(&format!("{kind}-missing"), format!("no {kind} is named"))
+                .with_remedy(known(kind, &items)),
+        );
     }
     for matches in matchers {
-        let mut found = items.iter().enumerate().filter(|(_, item)| matches(item, reference)).map(|(index, _)| index);
+        let mut found = items
+            .iter()
+            .enumerate()
+            .filter(|(_, item)| matches(item, reference))
+            .map(|(index, _)| index);
         let Some(first) = found.next() else { continue };
         let others: Vec<usize> = found.collect();
         if others.is_empty() {
             let mut items = items;
             return Ok(items.swap_remove(first));
         }
-        let meant: Vec<&str> = std::iter::once(first).chain(others).map(|index| items[index].id()).collect();
+        let meant: Vec<&str> = std::iter::once(first)
+            .chain(others)
+            .map(|index| items[index].id())
+            .collect();
         return Err(Error::new(
             &format!("{kind}-ambiguous"),
-            format!("`{reference}` could mean {} {kind}s: {}", meant.len(), shown(&meant)),
+            format!(
+                "`{reference}` could mean {} {kind}s: {}",
+                meant.len(),
+                shown(&meant)
+            ),
         )
         .with_remedy("Give the whole id."));
     }
-    let meant = nearest(reference, items.iter().flat_map(|item| [item.id(), item.name()]));
-    let remedy = meant.map_or_else(|| known(kind, &items), |meant| format!("Did you mean `{meant}`?"));
-    Err(Error::new(&format!("{kind}-not-found"), format!("there is no {kind} `{reference}`")).with_remedy(remedy))
+    let meant = nearest(
+        reference,
+        items.iter().flat_map(|item| [item.id(), item.name()]),
+    );
+    let remedy = meant.map_or_else(
+        || known(kind, &items),
+        |meant| format!("Did you mean `{meant}`?"),
+    );
+    Err(Error::new(
+        &format!("{kind}-not-found"),
+        format!("there is no {kind} `{reference}`"),
+    )
+    .with_remedy(remedy))
 }
 
 fn known<T: Named>(kind: &str, items: &[T]) -> String {
     let ids: Vec<&str> = items.iter().map(Named::id).collect();
-    if ids.is_empty() { format!("There are no {kind}s yet.") } else { format!("There are: {}.", shown(&ids)) }
+    if ids.is_empty() {
+        format!("There are no {kind}s yet.")
+    } else {
+        format!("There are: {}.", shown(&ids))
+    }
 }
 
 /// The first few, and how many more.
 fn shown(ids: &[&str]) -> String {
     const MOST: usize = 8;
-    let listed = ids.iter().take(MOST).copied().collect::<Vec<_>>().join(", ");
-    if ids.len() > MOST { format!("{listed} and {} more", ids.len() - MOST) } else { listed }
+    let listed = ids
+        .iter()
+        .take(MOST)
+        .copied()
+        .collect::<Vec<_>>()
+        .join(", ");
+    if ids.len() > MOST {
+        format!("{listed} and {} more", ids.len() - MOST)
+    } else {
+        listed
+    }
 }
 
 #[cfg(test)]
@@ -108,7 +153,11 @@ mod tests {
     }
 
     fn items() -> Vec<Item> {
-        vec![Item("orders", "Orders"), Item("orders-2", "Orders"), Item("poems", "Short poems")]
+        vec![
+            Item("orders", "Orders"),
+            Item("orders-2", "Orders"),
+            Item("poems", "Short poems"),
+        ]
     }
 
     #[test]
@@ -127,10 +176,16 @@ mod tests {
     #[test]
     fn id_name_and_beginning_find_it() {
         assert_eq!(resolve("dataset", "orders", items()).unwrap().0, "orders");
-        assert_eq!(resolve("dataset", "Short poems", items()).unwrap().0, "poems");
+        assert_eq!(
+            resolve("dataset", "Short poems", items()).unwrap().0,
+            "poems"
+        );
         assert_eq!(resolve("dataset", "po", items()).unwrap().0, "poems");
         assert_eq!(resolve("dataset", "short", items()).unwrap().0, "poems");
-        assert_eq!(resolve("dataset", "orders-", items()).unwrap().0, "orders-2");
+        assert_eq!(
+            resolve("dataset", "orders-", items()).unwrap().0,
+            "orders-2"
+        );
     }
 
     #[test]
@@ -138,7 +193,10 @@ mod tests {
         let error = resolve("dataset", "Orders", items()).unwrap_err();
         assert_eq!(error.code, "dataset-ambiguous");
         assert!(error.message.contains("orders, orders-2"), "{error}");
-        assert_eq!(resolve("dataset", "ord", items()).unwrap_err().code, "dataset-ambiguous");
+        assert_eq!(
+            resolve("dataset", "ord", items()).unwrap_err().code,
+            "dataset-ambiguous"
+        );
     }
 
     #[test]
@@ -146,7 +204,19 @@ mod tests {
         let error = resolve("dataset", "tickets", items()).unwrap_err();
         assert_eq!(error.code, "dataset-not-found");
         assert!(error.remedy.unwrap().contains("poems"));
-        assert!(resolve("dataset", "peoms", items()).unwrap_err().remedy.unwrap().contains("`poems`"));
-        assert!(resolve("dataset", "x", Vec::<Item>::new()).unwrap_err().remedy.unwrap().contains("no datasets yet"));
+        assert!(
+            resolve("dataset", "peoms", items())
+                .unwrap_err()
+                .remedy
+                .unwrap()
+                .contains("`poems`")
+        );
+        assert!(
+            resolve("dataset", "x", Vec::<Item>::new())
+                .unwrap_err()
+                .remedy
+                .unwrap()
+                .contains("no datasets yet")
+        );
     }
 }

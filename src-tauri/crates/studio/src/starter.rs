@@ -5,6 +5,8 @@ use crate::first_start::Bundle;
 
 /// The bundled model and its data.
 pub(crate) fn bundle() -> Result<Bundle> {
-    Err(Error::new("starter-missing", "this build brings no starter model")
-        .with_remedy("Add a model folder with `attune models add`."))
+    Err(
+        Error::new("starter-missing", "this build brings no starter model")
+            .with_remedy("Add a model folder with `attune models add`."),
+    )
 }

@@ -17,8 +17,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::error::{Error, Result};
 
-pub(crate) use jobs::{Job, JobState, NewJob, Request};
-pub(crate) use models::StoredModel;
+pub(crate) use jobs::{JobState, NewJob, Request};
 
 /// A connection to `attune.db`. Threads may share it.
 #[derive(Debug)]
@@ -45,19 +44,28 @@ impl Store {
         // NORMAL: after a power failure the newest rows may be gone, never the database; what a run
         // needs in order to continue lies in its checkpoint.
         connection
-            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;")
+            .execute_batch(
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;",
+            )
             .map_err(|source| refuse(&source))?;
         migrations::run(&mut connection)?;
-        Ok(Self { connection: Mutex::new(connection) })
+        Ok(Self {
+            connection: Mutex::new(connection),
+        })
     }
 
     /// The connection; a thread that panicked with it left no transaction open.
     fn connection(&self) -> MutexGuard<'_, Connection> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs `change` as one transaction that no other writer interleaves.
-    pub(crate) fn change<T>(&self, change: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
+    pub(crate) fn change<T>(
+        &self,
+        change: impl FnOnce(&Transaction<'_>) -> Result<T>,
+    ) -> Result<T> {
         let mut connection = self.connection();
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let result = change(&transaction)?;
@@ -69,7 +77,11 @@ impl Store {
 /// Whether `table` has a row called `id`.
 pub(crate) fn is_taken(transaction: &Transaction<'_>, table: &str, id: &str) -> bool {
     transaction
-        .query_row(&format!("SELECT EXISTS (SELECT 1 FROM {table} WHERE id = ?1)"), [id], |row| row.get(0))
+        .query_row(
+            &format!("SELECT EXISTS (SELECT 1 FROM {table} WHERE id = ?1)"),
+            [id],
+            |row| row.get(0),
+        )
         .unwrap_or(true)
 }
 
@@ -80,5 +92,8 @@ pub(crate) fn now() -> i64 {
 
 /// Seconds since 1970, with their fraction.
 pub(crate) fn now_exact() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs_f64()
 }

@@ -7,11 +7,11 @@ use crate::Studio;
 use crate::api::{CheckpointChoice, Progress, Session, Weights};
 use crate::error::{Error, Result};
 use crate::experiments::{StartPoint, config_of};
-use attune_data::Tokenizer;
-use attune_engine::{DType, Decoder, Device};
 use crate::files::link;
 use crate::models;
 use crate::settings::{ExperimentConfig, SaveCheckpoint};
+use attune_data::Tokenizer;
+use attune_engine::{DType, Decoder, Device};
 
 /// The files behind a [`Weights`].
 #[derive(Debug, Clone, PartialEq)]
@@ -34,14 +34,24 @@ impl Files {
         match (&weights.experiment, &weights.model) {
             (Some(experiment), _) => {
                 if weights.adapter.is_some() || weights.model.is_some() {
-                    return Err(Error::new("weights-conflict", "an experiment brings its own model and adapter")
-                        .with_remedy("Give either an experiment, or a model with an optional adapter."));
+                    return Err(Error::new(
+                        "weights-conflict",
+                        "an experiment brings its own model and adapter",
+                    )
+                    .with_remedy(
+                        "Give either an experiment, or a model with an optional adapter.",
+                    ));
                 }
                 Self::of_experiment(studio, experiment, weights.checkpoint)
             }
             (None, Some(model)) => Self::of_model(studio, model, weights.adapter.as_deref()),
-            (None, None) => Err(Error::new("weights-missing", "neither a model nor an experiment is given")
-                .with_remedy("Name a model (`attune models list`) or an experiment (`attune experiments list`).")),
+            (None, None) => Err(Error::new(
+                "weights-missing",
+                "neither a model nor an experiment is given",
+            )
+            .with_remedy(
+                "Name a model (`attune models list`) or an experiment (`attune experiments list`).",
+            )),
         }
     }
 
@@ -50,9 +60,12 @@ impl Files {
         if let Some(adapter) = adapter
             && !adapter.join("adapter_config.json").is_file()
         {
-            return Err(Error::new("adapter-missing", format!("{} holds no adapter", adapter.display()))
-                .with_remedy("Choose a folder with adapter_config.json and adapter_model.safetensors.")
-                .with_place(adapter.display().to_string()));
+            return Err(Error::new(
+                "adapter-missing",
+                format!("{} holds no adapter", adapter.display()),
+            )
+            .with_remedy("Choose a folder with adapter_config.json and adapter_model.safetensors.")
+            .with_place(adapter.display().to_string()));
         }
         Ok(Self {
             name: known.name,
@@ -63,7 +76,11 @@ impl Files {
         })
     }
 
-    fn of_experiment(studio: &Studio, reference: &str, choice: Option<CheckpointChoice>) -> Result<Self> {
+    fn of_experiment(
+        studio: &Studio,
+        reference: &str,
+        choice: Option<CheckpointChoice>,
+    ) -> Result<Self> {
         let experiment = studio.store()?.experiment(reference, studio.home())?;
         let config = config_of(&experiment)?;
         let choice = choice.unwrap_or(match config.save_checkpoint {
@@ -77,8 +94,11 @@ impl Files {
             CheckpointChoice::Last => last,
         };
         let checkpoint = checkpoint.ok_or_else(|| {
-            Error::new("no-checkpoint", format!("the experiment `{}` has no checkpoint yet", experiment.id))
-                .with_remedy("Wait for its first checkpoint, or continue it.")
+            Error::new(
+                "no-checkpoint",
+                format!("the experiment `{}` has no checkpoint yet", experiment.id),
+            )
+            .with_remedy("Wait for its first checkpoint, or continue it.")
         })?;
         let model = models::find(studio, &config.model)?.folder;
         let start = StartPoint::of(&experiment, &model);
@@ -88,7 +108,11 @@ impl Files {
         }
         Ok(Self {
             name: format!("{} (step {})", experiment.name, checkpoint.step),
-            base: if tuned_adapter { start.base } else { checkpoint.folder.clone() },
+            base: if tuned_adapter {
+                start.base
+            } else {
+                checkpoint.folder.clone()
+            },
             adapter: tuned_adapter.then_some(checkpoint.folder),
             model,
             config: Some(config),
@@ -105,7 +129,11 @@ impl Files {
 /// it is a folder that loads.
 fn complete(checkpoint: &Path, model: &Path) -> Result<()> {
     let config = checkpoint.join("config.json");
-    if config.is_file() { Ok(()) } else { link(&model.join("config.json"), &config) }
+    if config.is_file() {
+        Ok(())
+    } else {
+        link(&model.join("config.json"), &config)
+    }
 }
 
 /// Weights in memory.
@@ -119,12 +147,20 @@ pub(crate) struct Loaded {
 
 impl std::fmt::Debug for Loaded {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Loaded").field("files", &self.files).finish_non_exhaustive()
+        formatter
+            .debug_struct("Loaded")
+            .field("files", &self.files)
+            .finish_non_exhaustive()
     }
 }
 
 /// Reads a model's weights, with progress.
-pub(crate) fn load_decoder(base: &Path, name: &str, dtype: DType, session: &mut Session<'_>) -> Result<Decoder> {
+pub(crate) fn load_decoder(
+    base: &Path,
+    name: &str,
+    dtype: DType,
+    session: &mut Session<'_>,
+) -> Result<Decoder> {
     const PARTS: u64 = 1000;
     session.check()?;
     let mut progress = Progress::new(format!("Loading {name}"), Some(PARTS));
@@ -155,7 +191,11 @@ fn load(files: &Files, session: &mut Session<'_>) -> Result<Loaded> {
     if let Some(adapter) = &files.adapter {
         decoder.load_adapter(adapter)?;
     }
-    Ok(Loaded { files: files.clone(), decoder, tokenizer })
+    Ok(Loaded {
+        files: files.clone(),
+        decoder,
+        tokenizer,
+    })
 }
 
 impl Studio {

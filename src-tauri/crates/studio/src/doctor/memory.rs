@@ -6,13 +6,23 @@ use crate::api::Memory;
 
 /// Memory of the machine, or of the container whose limit is lower.
 pub(super) fn measure() -> Memory {
-    let system = System::new_with_specifics(RefreshKind::nothing().with_memory(MemoryRefreshKind::everything()));
-    let (total, available) = (system.total_memory(), system.available_memory());
+    let system = System::new_with_specifics(
+        RefreshKind::nothing().with_memory(MemoryRefreshKind::everything()),
+    );
+    let (total, available) = system.map_or((0, 0), |system| {
+        (system.total_memory(), system.available_memory())
+    });
     match container().filter(|container| container.limit < total) {
-        Some(Container { limit, used }) => {
-            Memory { total: limit, available: available.min(limit.saturating_sub(used)), limit: Some(limit) }
-        }
-        None => Memory { total, available, limit: None },
+        Some(Container { limit, used }) => Memory {
+            total: limit,
+            available: available.min(limit.saturating_sub(used)),
+            limit: Some(limit),
+        },
+        None => Memory {
+            total,
+            available,
+            limit: None,
+        },
     }
 }
 
@@ -44,10 +54,21 @@ fn container_from(limit: &str, used: &str, facts: &str) -> Option<Container> {
     let limit = limit.trim().parse().ok()?;
     let used: u64 = used.trim().parse().ok()?;
     let fact = |name: &str| {
-        facts.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse::<u64>().ok())
+        facts.lines().find_map(|line| {
+            line.strip_prefix(name)?
+                .strip_prefix(' ')?
+                .trim()
+                .parse::<u64>()
+                .ok()
+        })
     };
-    let cached = fact("inactive_file").or_else(|| fact("total_inactive_file")).unwrap_or(0);
-    Some(Container { limit, used: used.saturating_sub(cached) })
+    let cached = fact("inactive_file")
+        .or_else(|| fact("total_inactive_file"))
+        .unwrap_or(0);
+    Some(Container {
+        limit,
+        used: used.saturating_sub(cached),
+    })
 }
 
 #[cfg(test)]
@@ -57,7 +78,13 @@ mod tests {
     #[test]
     fn a_limit_is_read_and_cached_files_count_as_free() {
         let found = container_from("4000\n", "3000\n", "anon 100\ninactive_file 1000\n");
-        assert_eq!(found, Some(Container { limit: 4000, used: 2000 }));
+        assert_eq!(
+            found,
+            Some(Container {
+                limit: 4000,
+                used: 2000
+            })
+        );
     }
 
     #[test]

@@ -26,22 +26,41 @@ impl EventLog {
     /// Opens the file. A last line that a kill cut off is taken away: no reader has ever seen it.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let refuse = |source: std::io::Error| Error::file("write", path, &source);
-        let file = OpenOptions::new().create(true).append(true).open(path).map_err(refuse)?;
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .map_err(refuse)?;
         let content = fs::read(path).map_err(refuse)?;
-        let whole = content.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+        let whole = content
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |last| last + 1);
         if whole < content.len() {
             file.set_len(whole as u64).map_err(refuse)?;
         }
-        Ok(Self { file, path: path.to_owned() })
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+        })
     }
 
     /// Appends a line. One write call, so that a kill leaves a whole line or a cut-off last one.
     pub(super) fn append(&mut self, event: &TrainEvent) -> Result<()> {
-        let line = LoggedEvent { time: now_exact(), event: event.clone() };
-        let mut line = serde_json::to_vec(&line)
-            .map_err(|source| Error::new("events-unwritable", format!("an event cannot be written: {source}")))?;
+        let line = LoggedEvent {
+            time: now_exact(),
+            event: event.clone(),
+        };
+        let mut line = serde_json::to_vec(&line).map_err(|source| {
+            Error::new(
+                "events-unwritable",
+                format!("an event cannot be written: {source}"),
+            )
+        })?;
         line.push(b'\n');
-        self.file.write_all(&line).map_err(|source| Error::file("write", &self.path, &source))
+        self.file
+            .write_all(&line)
+            .map_err(|source| Error::file("write", &self.path, &source))
     }
 }
 
@@ -54,7 +73,10 @@ pub(super) fn read(path: &Path) -> Result<Vec<LoggedEvent>> {
     };
     let mut events: Vec<LoggedEvent> = Vec::new();
     // A line that does not parse is the one a running process is writing now, or was cut off.
-    for event in text.lines().filter_map(|line| serde_json::from_str::<LoggedEvent>(line).ok()) {
+    for event in text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<LoggedEvent>(line).ok())
+    {
         if let TrainEvent::Resumed { step, .. } = event.event {
             events.retain(|earlier| step_of(&earlier.event).is_none_or(|done| done <= step));
         }
@@ -84,7 +106,12 @@ mod tests {
     use super::*;
 
     fn evaluation(step: u64, loss: f64) -> TrainEvent {
-        TrainEvent::Evaluation { step, loss, perplexity: loss.exp(), best: true }
+        TrainEvent::Evaluation {
+            step,
+            loss,
+            perplexity: loss.exp(),
+            best: true,
+        }
     }
 
     fn written(events: &[TrainEvent]) -> (tempfile::TempDir, PathBuf) {
@@ -115,7 +142,11 @@ mod tests {
             evaluation(3, 2.1),
         ]);
         assert_eq!(losses(&path), [(1, 3.0), (2, 2.5), (3, 2.1)]);
-        assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 5, "the file itself keeps every line");
+        assert_eq!(
+            fs::read_to_string(&path).unwrap().lines().count(),
+            5,
+            "the file itself keeps every line"
+        );
     }
 
     #[test]
@@ -124,7 +155,10 @@ mod tests {
         let mut file = OpenOptions::new().append(true).open(&path).unwrap();
         file.write_all(br#"{"time": 1.0, "event": "evalu"#).unwrap();
         assert_eq!(losses(&path), [(1, 3.0)]);
-        EventLog::open(&path).unwrap().append(&evaluation(2, 2.0)).unwrap();
+        EventLog::open(&path)
+            .unwrap()
+            .append(&evaluation(2, 2.0))
+            .unwrap();
         assert_eq!(losses(&path), [(1, 3.0), (2, 2.0)]);
         assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 2);
     }

@@ -5,11 +5,11 @@ use crate::api::{Experiment, ExperimentStartRequest, ExperimentState, Level, Ses
 use crate::error::{Error, Result};
 use crate::experiments::start_point::Start;
 use crate::files::{PendingFolder, make_folder, require_space, write};
-use attune_engine::{LINEAR_MODULES, ModelSpec};
 use crate::models;
 use crate::naming::slug;
 use crate::settings::{ExperimentConfig, Layers, to_yaml};
 use crate::store::now;
+use attune_engine::{LINEAR_MODULES, ModelSpec};
 
 /// The file with an experiment's settings.
 pub(super) const CONFIG: &str = "config.yaml";
@@ -26,25 +26,40 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Reads the settings and finds what they name.
-    pub(super) fn new(studio: &Studio, request: &ExperimentStartRequest, session: &mut Session<'_>) -> Result<Self> {
+    pub(super) fn new(
+        studio: &Studio,
+        request: &ExperimentStartRequest,
+        session: &mut Session<'_>,
+    ) -> Result<Self> {
         let mut layers = Layers::default();
         if let Some(path) = &request.config {
             layers.add_file(path)?;
         }
         layers.add_values(&request.settings)?;
-        request.set.iter().try_for_each(|assignment| layers.add_assignment(assignment))?;
+        request
+            .set
+            .iter()
+            .try_for_each(|assignment| layers.add_assignment(assignment))?;
         let mut config = layers.finish()?;
 
         let (store, home) = (studio.store()?, studio.home());
-        let dataset = store.dataset(&config.dataset, home).map_err(|error| error.with_place("dataset"))?;
+        let dataset = store
+            .dataset(&config.dataset, home)
+            .map_err(|error| error.with_place("dataset"))?;
         if let Some(validation) = &config.validation_dataset {
-            let validation = store.dataset(validation, home).map_err(|error| error.with_place("validation_dataset"))?;
+            let validation = store
+                .dataset(validation, home)
+                .map_err(|error| error.with_place("validation_dataset"))?;
             config.validation_dataset = Some(validation.id);
         }
-        let model = models::find(studio, &config.model).map_err(|error| error.with_place("model"))?;
+        let model =
+            models::find(studio, &config.model).map_err(|error| error.with_place("model"))?;
         model.require_usable()?;
         let spec = ModelSpec::from_folder(&model.folder)?;
-        let name = config.experiment_name.clone().unwrap_or_else(|| format!("{} {}", dataset.name, model.name));
+        let name = config
+            .experiment_name
+            .clone()
+            .unwrap_or_else(|| format!("{} {}", dataset.name, model.name));
         config.experiment_name = Some(name.clone());
         config.dataset.clone_from(&dataset.id);
         config.model = model.reference();
@@ -62,8 +77,16 @@ impl Plan {
             config.max_length = spec.max_position_embeddings;
         }
         let start = Start::find(studio, &mut config, session)?;
-        require_space(home.root(), space_needed(&spec, &config), "this run with its checkpoints")?;
-        Ok(Self { name, config, start })
+        require_space(
+            home.root(),
+            space_needed(&spec, &config),
+            "this run with its checkpoints",
+        )?;
+        Ok(Self {
+            name,
+            config,
+            start,
+        })
     }
 
     /// The experiment as it would be.
@@ -98,14 +121,23 @@ impl Plan {
     /// Writes folder and row, both or neither, and returns the id.
     pub(super) fn make(self, studio: &Studio) -> Result<String> {
         let home = studio.home();
-        let facts = (self.config.dataset.as_str(), self.config.model.as_str(), method(&self.config));
+        let facts = (
+            self.config.dataset.as_str(),
+            self.config.model.as_str(),
+            method(&self.config),
+        );
         make_folder(&home.experiment(""))?;
-        studio.store()?.add_experiment(&self.name, facts, home, |id| {
-            let pending = PendingFolder::new(&home.experiment(id))?;
-            write(&pending.path().join(CONFIG), to_yaml(&self.config)?.as_bytes())?;
-            self.start.place(pending.path())?;
-            pending.finish(false).map(|_| ())
-        })
+        studio
+            .store()?
+            .add_experiment(&self.name, facts, home, |id| {
+                let pending = PendingFolder::new(&home.experiment(id))?;
+                write(
+                    &pending.path().join(CONFIG),
+                    to_yaml(&self.config)?.as_bytes(),
+                )?;
+                self.start.place(pending.path())?;
+                pending.finish(false).map(|_| ())
+            })
     }
 }
 
@@ -118,7 +150,11 @@ fn method(config: &ExperimentConfig) -> &'static str {
 fn space_needed(spec: &ModelSpec, config: &ExperimentConfig) -> u64 {
     const COPIES: u64 = 3;
     const BYTES: u64 = 3 * 4;
-    let trained = if config.lora { adapter_size(spec, config) } else { spec.parameter_count() };
+    let trained = if config.lora {
+        adapter_size(spec, config)
+    } else {
+        spec.parameter_count()
+    };
     trained * BYTES * COPIES + MARGIN
 }
 
@@ -132,13 +168,21 @@ fn adapter_size(spec: &ModelSpec, config: &ExperimentConfig) -> u64 {
         _ => spec.hidden_size + spec.intermediate_size,
     };
     let chosen = |module: &&str| {
-        config.lora_target_modules.is_empty() || config.lora_target_modules.iter().any(|name| name == module)
+        config.lora_target_modules.is_empty()
+            || config.lora_target_modules.iter().any(|name| name == module)
     };
-    let sides: usize = LINEAR_MODULES.iter().copied().filter(|module| chosen(module)).map(sides).sum();
+    let sides: usize = LINEAR_MODULES
+        .iter()
+        .copied()
+        .filter(|module| chosen(module))
+        .map(sides)
+        .sum();
     (sides * config.lora_r * spec.num_hidden_layers) as u64
 }
 
 /// The refusal of a setting that names something unusable.
 pub(super) fn refuse(setting: &str, code: &str, message: String, remedy: &str) -> Error {
-    Error::new(code, message).with_remedy(remedy).with_place(setting)
+    Error::new(code, message)
+        .with_remedy(remedy)
+        .with_place(setting)
 }

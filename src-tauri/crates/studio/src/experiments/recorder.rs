@@ -25,9 +25,21 @@ pub(super) struct Recorder<'a> {
 
 impl<'a> Recorder<'a> {
     /// Records into the experiment's own history.
-    pub(super) fn new(studio: &'a Studio, job: &'a RunningJob, experiment: &Experiment) -> Result<Self> {
+    pub(super) fn new(
+        studio: &'a Studio,
+        job: &'a RunningJob,
+        experiment: &Experiment,
+    ) -> Result<Self> {
         let log = EventLog::open(&experiment.folder.join(super::history::FILE))?;
-        Ok(Self { studio, job, log, experiment: experiment.clone(), first: None, written: None, failure: None })
+        Ok(Self {
+            studio,
+            job,
+            log,
+            experiment: experiment.clone(),
+            first: None,
+            written: None,
+            failure: None,
+        })
     }
 
     /// Records an event. When that fails, the run is paused: a run without a record is of no use,
@@ -41,7 +53,11 @@ impl<'a> Recorder<'a> {
             session.control().pause();
         }
         let (experiment, seconds_left) = (self.experiment.id.clone(), self.experiment.seconds_left);
-        session.report(Event::Train { experiment, event, seconds_left });
+        session.report(Event::Train {
+            experiment,
+            event,
+            seconds_left,
+        });
     }
 
     /// Writes the last numbers, and says what went wrong while recording.
@@ -51,14 +67,23 @@ impl<'a> Recorder<'a> {
     }
 
     fn write(&mut self, now: bool) -> Result<()> {
-        if !now && self.written.is_some_and(|written| written.elapsed() < INTERVAL) {
+        if !now
+            && self
+                .written
+                .is_some_and(|written| written.elapsed() < INTERVAL)
+        {
             return Ok(());
         }
         self.written = Some(Instant::now());
         let store = self.studio.store()?;
         let experiment = &self.experiment;
         store.update_experiment(experiment)?;
-        self.job.progress(store, experiment.step, experiment.total_steps, experiment.seconds_left)
+        self.job.progress(
+            store,
+            experiment.step,
+            experiment.total_steps,
+            experiment.seconds_left,
+        )
     }
 
     /// Takes the event's numbers over into the experiment's row.
@@ -66,19 +91,31 @@ impl<'a> Recorder<'a> {
         let row = &mut self.experiment;
         match event {
             TrainEvent::Started { total_steps, .. } => row.total_steps = Some(*total_steps),
-            TrainEvent::Step { step, epoch, loss, tokens_per_second, peak_memory, .. } => {
+            TrainEvent::Step {
+                step,
+                epoch,
+                loss,
+                tokens_per_second,
+                peak_memory,
+                ..
+            } => {
                 row.step = *step;
                 row.epoch = *epoch;
                 row.loss = Some(*loss);
                 row.tokens_per_second = Some(*tokens_per_second);
                 row.peak_memory = Some(row.peak_memory.unwrap_or(0).max(*peak_memory));
                 let (since, first) = *self.first.get_or_insert((Instant::now(), *step));
-                let left = row.total_steps.map(|total| total.saturating_sub(*step) as f64);
+                let left = row
+                    .total_steps
+                    .map(|total| total.saturating_sub(*step) as f64);
                 let taken = step.saturating_sub(first) as f64;
-                row.seconds_left =
-                    left.filter(|_| taken > 0.0).map(|left| since.elapsed().as_secs_f64() / taken * left);
+                row.seconds_left = left
+                    .filter(|_| taken > 0.0)
+                    .map(|left| since.elapsed().as_secs_f64() / taken * left);
             }
-            TrainEvent::Evaluation { step, loss, best, .. } => {
+            TrainEvent::Evaluation {
+                step, loss, best, ..
+            } => {
                 row.validation_loss = Some(*loss);
                 if *best {
                     row.best_validation_loss = Some(*loss);

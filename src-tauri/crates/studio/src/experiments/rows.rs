@@ -2,8 +2,8 @@
 
 use crate::api::{Conversation, Progress, Session};
 use crate::error::{Error, Result};
-use attune_data::{Sample, Tokenizer, split};
 use crate::settings::ExperimentConfig;
+use attune_data::{Sample, Tokenizer, split};
 
 /// Row numbers, ascending.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,10 +24,17 @@ impl Rows {
         } else {
             (0..count).collect()
         };
-        let fraction = if config.validation_dataset.is_some() { 0.0 } else { config.validation_size };
+        let fraction = if config.validation_dataset.is_some() {
+            0.0
+        } else {
+            config.validation_size
+        };
         let (train, validation) = split(used.len(), fraction, seed);
         let rows = |places: Vec<usize>| places.into_iter().map(|place| used[place]).collect();
-        Self { train: rows(train), validation: rows(validation) }
+        Self {
+            train: rows(train),
+            validation: rows(validation),
+        }
     }
 }
 
@@ -45,7 +52,11 @@ pub(crate) struct Tokenised {
 }
 
 /// Refusals that concern one conversation and not the whole model.
-const SKIPPED: [&str; 3] = ["sample-nothing-trained", "template-refused", "template-answer-lost"];
+const SKIPPED: [&str; 3] = [
+    "sample-nothing-trained",
+    "template-refused",
+    "template-answer-lost",
+];
 
 /// Tokens of `conversations`, cut at `max_length`. With `answers_only` off, every token is trained.
 pub(crate) fn tokenise(
@@ -69,9 +80,13 @@ pub(crate) fn tokenise(
             }
             Err(problem) if SKIPPED.contains(&problem.code()) => {
                 tokenised.skipped += 1;
-                tokenised.first_problem.get_or_insert_with(|| problem.into());
+                tokenised
+                    .first_problem
+                    .get_or_insert_with(|| problem.into());
             }
-            Err(problem) => return Err(Error::from(problem).with_place(format!("conversation {row}"))),
+            Err(problem) => {
+                return Err(Error::from(problem).with_place(format!("conversation {row}")));
+            }
         }
         progress.report(row as u64 + 1, session);
     }
@@ -84,17 +99,28 @@ mod tests {
 
     #[test]
     fn no_row_is_both_trained_on_and_held_out() {
-        let config =
-            ExperimentConfig { data_sample: 0.5, validation_size: 0.2, seed: 3, ..ExperimentConfig::default() };
+        let config = ExperimentConfig {
+            data_sample: 0.5,
+            validation_size: 0.2,
+            seed: 3,
+            ..ExperimentConfig::default()
+        };
         let rows = Rows::choose(&config, 200);
         assert_eq!((rows.train.len(), rows.validation.len()), (80, 20));
         assert!(rows.validation.iter().all(|row| !rows.train.contains(row)));
-        assert_eq!(rows, Rows::choose(&config, 200), "the same settings choose the same rows");
+        assert_eq!(
+            rows,
+            Rows::choose(&config, 200),
+            "the same settings choose the same rows"
+        );
     }
 
     #[test]
     fn a_validation_dataset_leaves_all_rows_to_training() {
-        let config = ExperimentConfig { validation_dataset: Some("held".to_owned()), ..ExperimentConfig::default() };
+        let config = ExperimentConfig {
+            validation_dataset: Some("held".to_owned()),
+            ..ExperimentConfig::default()
+        };
         assert_eq!(Rows::choose(&config, 10).train.len(), 10);
     }
 }

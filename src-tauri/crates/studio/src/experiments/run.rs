@@ -11,13 +11,13 @@ use crate::Studio;
 use crate::api::{Conversation, Event, Experiment, ExperimentState, Level, Session};
 use crate::datasets;
 use crate::error::{Error, Result};
-use attune_data::{Sample, Tokenizer};
-use attune_engine::{DType, Decoder, LoraConfig, Outcome, Schedule, TrainOptions};
 use crate::jobs::{RunningJob, Turn, asked};
 use crate::models;
 use crate::settings::{BackboneDtype, ExperimentConfig, ScheduleChoice};
 use crate::store::{JobState, Request, now};
 use crate::weights::load_decoder;
+use attune_data::{Sample, Tokenizer};
+use attune_engine::{DType, Decoder, LoraConfig, Outcome, Schedule, TrainOptions};
 
 /// The only device of this build.
 const DEVICE: &str = "cpu";
@@ -27,7 +27,11 @@ pub(super) fn run(studio: &Studio, id: &str, session: &mut Session<'_>) -> Resul
     let store = studio.store()?;
     let experiment = store.experiment(id, studio.home())?;
     if store.live_job(id, studio.home())?.is_some() {
-        return Err(refusal(&experiment, "experiment-running", "It is running in another process already."));
+        return Err(refusal(
+            &experiment,
+            "experiment-running",
+            "It is running in another process already.",
+        ));
     }
     let mut job = RunningJob::join(studio, "train", id, DEVICE)?;
     store.set_experiment_state(id, ExperimentState::Queued, None)?;
@@ -36,7 +40,9 @@ pub(super) fn run(studio: &Studio, id: &str, session: &mut Session<'_>) -> Resul
         Turn::Mine => {
             store.set_experiment_state(id, ExperimentState::Running, None)?;
             let control = session.control();
-            job.listen(studio, control, || train_logged(studio, &job, &experiment, session))?
+            job.listen(studio, control, || {
+                train_logged(studio, &job, &experiment, session)
+            })?
         }
     };
     let (job_state, state, error) = end_of(result, session);
@@ -46,9 +52,14 @@ pub(super) fn run(studio: &Studio, id: &str, session: &mut Session<'_>) -> Resul
 }
 
 /// What an outcome means for the job, for the experiment, and for the person.
-fn end_of(result: Result<Outcome>, session: &Session<'_>) -> (JobState, ExperimentState, Option<Error>) {
+fn end_of(
+    result: Result<Outcome>,
+    session: &Session<'_>,
+) -> (JobState, ExperimentState, Option<Error>) {
     match result {
-        Ok(Outcome::Finished | Outcome::StoppedEarly) => (JobState::Finished, ExperimentState::Finished, None),
+        Ok(Outcome::Finished | Outcome::StoppedEarly) => {
+            (JobState::Finished, ExperimentState::Finished, None)
+        }
         Ok(Outcome::Paused) => (JobState::Cancelled, ExperimentState::Paused, None),
         Ok(Outcome::Stopped) => (JobState::Cancelled, ExperimentState::Stopped, None),
         // Asked to end before the first step: there is nothing to keep, and nothing went wrong.
@@ -61,7 +72,12 @@ fn end_of(result: Result<Outcome>, session: &Session<'_>) -> (JobState, Experime
 }
 
 /// Trains, and keeps what was said in the experiment's log.txt.
-fn train_logged(studio: &Studio, job: &RunningJob, experiment: &Experiment, session: &mut Session<'_>) -> Result<Outcome> {
+fn train_logged(
+    studio: &Studio,
+    job: &RunningJob,
+    experiment: &Experiment,
+    session: &mut Session<'_>,
+) -> Result<Outcome> {
     let path = experiment.folder.join("log.txt");
     let control = session.control();
     let mut forward = |event: Event| {
@@ -71,7 +87,12 @@ fn train_logged(studio: &Studio, job: &RunningJob, experiment: &Experiment, sess
         session.report(event);
     };
     note(&path, "started");
-    let result = train(studio, job, experiment, &mut Session::new(&mut forward, control));
+    let result = train(
+        studio,
+        job,
+        experiment,
+        &mut Session::new(&mut forward, control),
+    );
     match &result {
         Ok(outcome) => note(&path, &format!("ended: {outcome:?}")),
         Err(error) => note(&path, &format!("failed: {error}")),
@@ -86,7 +107,12 @@ fn note(path: &Path, message: &str) {
     }
 }
 
-fn train(studio: &Studio, job: &RunningJob, experiment: &Experiment, session: &mut Session<'_>) -> Result<Outcome> {
+fn train(
+    studio: &Studio,
+    job: &RunningJob,
+    experiment: &Experiment,
+    session: &mut Session<'_>,
+) -> Result<Outcome> {
     let config = config_of(experiment)?;
     let model = models::find(studio, &config.model)?;
     studio.unload();
@@ -121,16 +147,27 @@ fn samples(
 ) -> Result<(Vec<Sample>, Vec<Sample>)> {
     let mut tokenizer = Tokenizer::from_folder(model)?;
     // A template may print the date: a run continued tomorrow must see the samples of today.
-    tokenizer.set_time(SystemTime::UNIX_EPOCH + Duration::from_secs(experiment.created_at.max(0) as u64));
+    tokenizer.set_time(
+        SystemTime::UNIX_EPOCH + Duration::from_secs(experiment.created_at.max(0) as u64),
+    );
     let (store, home) = (studio.store()?, studio.home());
     let conversations = datasets::conversations(&store.dataset(&config.dataset, home)?, session)?;
     let rows = Rows::choose(config, conversations.len());
-    let pick = |rows: &[usize]| rows.iter().map(|row| &conversations[*row]).collect::<Vec<_>>();
+    let pick = |rows: &[usize]| {
+        rows.iter()
+            .map(|row| &conversations[*row])
+            .collect::<Vec<_>>()
+    };
     let train = tokenised(&tokenizer, &pick(&rows.train), config, session)?;
     let validation = match &config.validation_dataset {
         Some(validation) => {
             let held_out = datasets::conversations(&store.dataset(validation, home)?, session)?;
-            tokenised(&tokenizer, &held_out.iter().collect::<Vec<_>>(), config, session)?
+            tokenised(
+                &tokenizer,
+                &held_out.iter().collect::<Vec<_>>(),
+                config,
+                session,
+            )?
         }
         None if rows.validation.is_empty() => Vec::new(),
         None => tokenised(&tokenizer, &pick(&rows.validation), config, session)?,
@@ -144,18 +181,32 @@ fn tokenised(
     config: &ExperimentConfig,
     session: &mut Session<'_>,
 ) -> Result<Vec<Sample>> {
-    let found = tokenise(tokenizer, conversations, config.max_length, config.mask_prompt_labels, session)?;
+    let found = tokenise(
+        tokenizer,
+        conversations,
+        config.max_length,
+        config.mask_prompt_labels,
+        session,
+    )?;
     if let Some(problem) = found.first_problem {
         if found.samples.is_empty() {
             return Err(problem);
         }
-        session.log(Level::Warning, format!("{} conversations are left out: {problem}", found.skipped));
+        session.log(
+            Level::Warning,
+            format!("{} conversations are left out: {problem}", found.skipped),
+        );
     }
     Ok(found.samples)
 }
 
 /// The model with what is to be trained of it.
-fn prepare(start: &StartPoint, name: &str, config: &ExperimentConfig, session: &mut Session<'_>) -> Result<Decoder> {
+fn prepare(
+    start: &StartPoint,
+    name: &str,
+    config: &ExperimentConfig,
+    session: &mut Session<'_>,
+) -> Result<Decoder> {
     let dtype = match config.backbone_dtype {
         BackboneDtype::Bfloat16 if config.lora => DType::BF16,
         BackboneDtype::Float16 if config.lora => DType::F16,

@@ -7,7 +7,11 @@ use std::path::{Path, PathBuf};
 
 /// Where the cache lies: `HF_HUB_CACHE`, `HF_HOME/hub`, or `~/.cache/huggingface/hub`.
 pub(crate) fn cache_folder() -> PathBuf {
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let variable = |name| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
     if let Some(folder) = variable("HF_HUB_CACHE") {
         return folder;
     }
@@ -24,7 +28,9 @@ pub(super) fn models() -> Vec<(String, PathBuf)> {
 }
 
 fn models_in(cache: &Path) -> Vec<(String, PathBuf)> {
-    let Ok(entries) = fs::read_dir(cache) else { return Vec::new() };
+    let Ok(entries) = fs::read_dir(cache) else {
+        return Vec::new();
+    };
     let mut models: Vec<(String, PathBuf)> = entries
         .flatten()
         .filter_map(|entry| {
@@ -39,7 +45,10 @@ fn models_in(cache: &Path) -> Vec<(String, PathBuf)> {
 
 /// `models--org--name` → `org/name`; `None` for data sets and whatever else lies there.
 fn repository_id(folder: &str) -> Option<String> {
-    folder.strip_prefix("models--").filter(|rest| !rest.is_empty()).map(|rest| rest.replacen("--", "/", 1))
+    folder
+        .strip_prefix("models--")
+        .filter(|rest| !rest.is_empty())
+        .map(|rest| rest.replacen("--", "/", 1))
 }
 
 /// The snapshot of the main branch, else the newest. A ref's content comes from outside and becomes
@@ -47,12 +56,20 @@ fn repository_id(folder: &str) -> Option<String> {
 fn snapshot(repository: &Path) -> Option<PathBuf> {
     let snapshots = repository.join("snapshots");
     let named = fs::read_to_string(repository.join("refs").join("main")).ok();
-    let named = named.map(|commit| commit.trim().to_owned()).filter(|commit| is_commit(commit));
-    if let Some(folder) = named.map(|commit| snapshots.join(commit)).filter(|folder| folder.is_dir()) {
+    let named = named
+        .map(|commit| commit.trim().to_owned())
+        .filter(|commit| is_commit(commit));
+    if let Some(folder) = named
+        .map(|commit| snapshots.join(commit))
+        .filter(|folder| folder.is_dir())
+    {
         return Some(folder);
     }
     let changed = |folder: &PathBuf| fs::metadata(folder).and_then(|facts| facts.modified()).ok();
-    let folders = fs::read_dir(&snapshots).ok()?.flatten().map(|entry| entry.path());
+    let folders = fs::read_dir(&snapshots)
+        .ok()?
+        .flatten()
+        .map(|entry| entry.path());
     folders.filter(|folder| folder.is_dir()).max_by_key(changed)
 }
 
@@ -72,15 +89,29 @@ mod tests {
         fs::write(root.join("refs/main"), main).unwrap();
         for commit in commits {
             fs::create_dir_all(root.join("snapshots").join(commit)).unwrap();
-            fs::write(root.join("snapshots").join(commit).join("config.json"), "{}").unwrap();
+            fs::write(
+                root.join("snapshots").join(commit).join("config.json"),
+                "{}",
+            )
+            .unwrap();
         }
     }
 
     #[test]
     fn the_main_branch_names_the_snapshot() {
         let cache = tempfile::tempdir().unwrap();
-        repository(cache.path(), "models--Qwen--Qwen3-0.6B", "aaaaaaaaaa\n", &["aaaaaaaaaa", "bbbbbbbbbb"]);
-        repository(cache.path(), "datasets--org--set", "aaaaaaaaaa", &["aaaaaaaaaa"]);
+        repository(
+            cache.path(),
+            "models--Qwen--Qwen3-0.6B",
+            "aaaaaaaaaa\n",
+            &["aaaaaaaaaa", "bbbbbbbbbb"],
+        );
+        repository(
+            cache.path(),
+            "datasets--org--set",
+            "aaaaaaaaaa",
+            &["aaaaaaaaaa"],
+        );
         let found = models_in(cache.path());
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].0, "Qwen/Qwen3-0.6B");

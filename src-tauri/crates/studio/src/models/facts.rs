@@ -16,9 +16,14 @@ pub(super) fn read(folder: &Path) -> Result<ModelFacts> {
     let spec = ModelSpec::from_folder(folder)?;
     let shards = shards(folder)?;
     if shards.is_empty() {
-        return Err(Error::new("model-no-weights", format!("{} holds no safetensors files", folder.display()))
-            .with_remedy("Download the model's safetensors files; pickle files (.bin, .pt) are never read.")
-            .with_place(folder.display().to_string()));
+        return Err(Error::new(
+            "model-no-weights",
+            format!("{} holds no safetensors files", folder.display()),
+        )
+        .with_remedy(
+            "Download the model's safetensors files; pickle files (.bin, .pt) are never read.",
+        )
+        .with_place(folder.display().to_string()));
     }
     let mut dtype = None;
     let mut bytes = 0;
@@ -28,7 +33,10 @@ pub(super) fn read(folder: &Path) -> Result<ModelFacts> {
         bytes += header.bytes;
     }
     Ok(ModelFacts {
-        family: serde_json::to_value(spec.family).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default(),
+        family: serde_json::to_value(spec.family)
+            .ok()
+            .and_then(|word| word.as_str().map(str::to_owned))
+            .unwrap_or_default(),
         parameters: spec.parameter_count(),
         dtype: dtype.unwrap_or_else(|| "unknown".to_owned()),
         bytes,
@@ -38,12 +46,19 @@ pub(super) fn read(folder: &Path) -> Result<ModelFacts> {
 }
 
 fn shards(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(folder).map_err(|source| Error::file("read the folder", folder, &source))?;
+    let entries =
+        fs::read_dir(folder).map_err(|source| Error::file("read the folder", folder, &source))?;
     let mut shards: Vec<PathBuf> = entries
         .flatten()
         .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "safetensors"))
-        .filter(|path| path.file_name().is_some_and(|name| name != "adapter_model.safetensors"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "safetensors")
+        })
+        .filter(|path| {
+            path.file_name()
+                .is_some_and(|name| name != "adapter_model.safetensors")
+        })
         .collect();
     shards.sort();
     Ok(shards)
@@ -61,27 +76,52 @@ impl Header {
 
     fn read(path: &Path) -> Result<Self> {
         let refuse = |reason: &str| {
-            Error::new("model-broken-weights", format!("{} is not a readable safetensors file: {reason}", path.display()))
-                .with_remedy("The download was probably cut off: download the file again.")
-                .with_place(path.display().to_string())
+            Error::new(
+                "model-broken-weights",
+                format!(
+                    "{} is not a readable safetensors file: {reason}",
+                    path.display()
+                ),
+            )
+            .with_remedy("The download was probably cut off: download the file again.")
+            .with_place(path.display().to_string())
         };
         let mut file = File::open(path).map_err(|source| Error::file("read", path, &source))?;
-        let bytes = file.metadata().map_err(|source| Error::file("read", path, &source))?.len();
+        let bytes = file
+            .metadata()
+            .map_err(|source| Error::file("read", path, &source))?
+            .len();
         let mut length = [0; 8];
-        file.read_exact(&mut length).map_err(|_| refuse("it is shorter than its header"))?;
+        file.read_exact(&mut length)
+            .map_err(|_| refuse("it is shorter than its header"))?;
         let length = u64::from_le_bytes(length);
         if length > Self::LARGEST || length + 8 > bytes {
             return Err(refuse("it is shorter than its header"));
         }
         let mut text = vec![0; length as usize];
-        file.read_exact(&mut text).map_err(|_| refuse("it is shorter than its header"))?;
-        let tensors: Map<String, Value> = serde_json::from_slice(&text).map_err(|_| refuse("its header is not JSON"))?;
-        let tensors = tensors.iter().filter(|(name, _)| *name != "__metadata__").map(|(_, tensor)| tensor);
-        let end = tensors.clone().filter_map(|tensor| tensor["data_offsets"][1].as_u64()).max().unwrap_or(0);
+        file.read_exact(&mut text)
+            .map_err(|_| refuse("it is shorter than its header"))?;
+        let tensors: Map<String, Value> =
+            serde_json::from_slice(&text).map_err(|_| refuse("its header is not JSON"))?;
+        let tensors = tensors
+            .iter()
+            .filter(|(name, _)| *name != "__metadata__")
+            .map(|(_, tensor)| tensor);
+        let end = tensors
+            .clone()
+            .filter_map(|tensor| tensor["data_offsets"][1].as_u64())
+            .max()
+            .unwrap_or(0);
         if end + length + 8 != bytes {
-            return Err(refuse(&format!("it has {bytes} bytes where its header promises {}", end + length + 8)));
+            return Err(refuse(&format!(
+                "it has {bytes} bytes where its header promises {}",
+                end + length + 8
+            )));
         }
-        let dtype = tensors.clone().find_map(|tensor| tensor["dtype"].as_str()).map(plain);
+        let dtype = tensors
+            .clone()
+            .find_map(|tensor| tensor["dtype"].as_str())
+            .map(plain);
         Ok(Self { dtype, bytes })
     }
 }
@@ -101,7 +141,9 @@ fn template(folder: &Path) -> &'static str {
     let config = fs::read_to_string(folder.join("tokenizer_config.json")).unwrap_or_default();
     if folder.join("chat_template.jinja").is_file() {
         "chat_template.jinja"
-    } else if serde_json::from_str::<Value>(&config).is_ok_and(|config| !config["chat_template"].is_null()) {
+    } else if serde_json::from_str::<Value>(&config)
+        .is_ok_and(|config| !config["chat_template"].is_null())
+    {
         "tokenizer_config.json"
     } else {
         "ChatML"

@@ -21,7 +21,8 @@ impl Store {
     /// Datasets, newest first.
     pub(crate) fn datasets(&self, home: &Home) -> Result<Vec<Dataset>> {
         let connection = self.connection();
-        let mut query = connection.prepare("SELECT * FROM datasets ORDER BY created_at DESC, rowid DESC")?;
+        let mut query =
+            connection.prepare("SELECT * FROM datasets ORDER BY created_at DESC, rowid DESC")?;
         let rows = query.query_map([], |row| read(row, home))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
@@ -65,7 +66,8 @@ impl Store {
 
     /// Forgets a dataset.
     pub(crate) fn remove_dataset(&self, id: &str) -> Result<()> {
-        self.connection().execute("DELETE FROM datasets WHERE id = ?1", [id])?;
+        self.connection()
+            .execute("DELETE FROM datasets WHERE id = ?1", [id])?;
         Ok(())
     }
 }

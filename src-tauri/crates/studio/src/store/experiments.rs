@@ -21,7 +21,8 @@ impl Store {
     /// Experiments, newest first.
     pub(crate) fn experiments(&self, home: &Home) -> Result<Vec<Experiment>> {
         let connection = self.connection();
-        let mut query = connection.prepare("SELECT * FROM experiments ORDER BY created_at DESC, rowid DESC")?;
+        let mut query =
+            connection.prepare("SELECT * FROM experiments ORDER BY created_at DESC, rowid DESC")?;
         let rows = query.query_map([], |row| read(row, home))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
@@ -55,7 +56,12 @@ impl Store {
     }
 
     /// Changes an experiment's state, and with it the times and the error that belong to it.
-    pub(crate) fn set_experiment_state(&self, id: &str, state: ExperimentState, error: Option<&Error>) -> Result<()> {
+    pub(crate) fn set_experiment_state(
+        &self,
+        id: &str,
+        state: ExperimentState,
+        error: Option<&Error>,
+    ) -> Result<()> {
         self.change(|transaction| set_state(transaction, id, state, error))
     }
 
@@ -85,7 +91,10 @@ impl Store {
     /// Forgets an experiment and its jobs.
     pub(crate) fn remove_experiment(&self, id: &str) -> Result<()> {
         self.change(|transaction| {
-            transaction.execute("DELETE FROM jobs WHERE kind = 'train' AND subject = ?1", [id])?;
+            transaction.execute(
+                "DELETE FROM jobs WHERE kind = 'train' AND subject = ?1",
+                [id],
+            )?;
             transaction.execute("DELETE FROM experiments WHERE id = ?1", [id])?;
             Ok(())
         })
@@ -113,7 +122,10 @@ pub(super) fn set_state(
 
 fn read(row: &Row<'_>, home: &Home) -> rusqlite::Result<Experiment> {
     let id: String = row.get("id")?;
-    let unsigned = |name: &str| row.get::<_, Option<i64>>(name).map(|number| number.map(|number| number as u64));
+    let unsigned = |name: &str| {
+        row.get::<_, Option<i64>>(name)
+            .map(|number| number.map(|number| number as u64))
+    };
     Ok(Experiment {
         folder: home.experiment(&id),
         id,
@@ -136,7 +148,9 @@ fn read(row: &Row<'_>, home: &Home) -> rusqlite::Result<Experiment> {
         peak_memory: unsigned("peak_memory")?,
         seconds_left: row.get("seconds_left")?,
         pid: row.get("pid")?,
-        error: row.get::<_, Option<String>>("error")?.and_then(|text| serde_json::from_str(&text).ok()),
+        error: row
+            .get::<_, Option<String>>("error")?
+            .and_then(|text| serde_json::from_str(&text).ok()),
     })
 }
 

@@ -32,8 +32,14 @@ pub(crate) enum JobState {
 }
 
 impl JobState {
-    const ALL: [Self; 6] =
-        [Self::Queued, Self::Running, Self::Finished, Self::Failed, Self::Cancelled, Self::Interrupted];
+    const ALL: [Self; 6] = [
+        Self::Queued,
+        Self::Running,
+        Self::Finished,
+        Self::Failed,
+        Self::Cancelled,
+        Self::Interrupted,
+    ];
 
     fn as_str(self) -> &'static str {
         match self {
@@ -90,19 +96,37 @@ impl Store {
             transaction.execute(
                 "INSERT INTO jobs (kind, subject, device, state, lock, pid, created_at)
                  VALUES (?1, ?2, ?3, 'queued', ?4, ?5, ?6)",
-                params![job.kind, job.subject, job.device, job.lock, std::process::id(), now()],
+                params![
+                    job.kind,
+                    job.subject,
+                    job.device,
+                    job.lock,
+                    std::process::id(),
+                    now()
+                ],
             )?;
             Ok(transaction.last_insert_rowid())
         })
     }
 
     /// Changes a job's state.
-    pub(crate) fn set_job_state(&self, id: i64, state: JobState, error: Option<&Error>) -> Result<()> {
+    pub(crate) fn set_job_state(
+        &self,
+        id: i64,
+        state: JobState,
+        error: Option<&Error>,
+    ) -> Result<()> {
         self.change(|transaction| set_job(transaction, id, state, error))
     }
 
     /// Writes how far a job has come.
-    pub(crate) fn set_job_progress(&self, id: i64, done: u64, total: Option<u64>, left: Option<f64>) -> Result<()> {
+    pub(crate) fn set_job_progress(
+        &self,
+        id: i64,
+        done: u64,
+        total: Option<u64>,
+        left: Option<f64>,
+    ) -> Result<()> {
         self.connection().execute(
             "UPDATE jobs SET done = ?2, total = ?3, seconds_left = ?4 WHERE id = ?1",
             params![id, done as i64, total.map(|total| total as i64), left],
@@ -130,7 +154,10 @@ impl Store {
 
     /// The live job that works on, or waits to work on, `subject`.
     pub(crate) fn live_job(&self, subject: &str, home: &Home) -> Result<Option<Job>> {
-        Ok(self.live_jobs(home)?.into_iter().find(|job| job.subject == subject))
+        Ok(self
+            .live_jobs(home)?
+            .into_iter()
+            .find(|job| job.subject == subject))
     }
 
     /// The job that job `id` has to wait for: the first live one before it on its device.
@@ -146,7 +173,8 @@ impl Store {
     /// Marks as interrupted what lives in the table and nowhere else, and says what is left alive.
     pub(crate) fn reap(&self, home: &Home) -> Result<Vec<Job>> {
         let live = self.live_rows()?;
-        let (alive, dead): (Vec<Job>, Vec<Job>) = live.into_iter().partition(|job| is_held(home, &job.lock));
+        let (alive, dead): (Vec<Job>, Vec<Job>) =
+            live.into_iter().partition(|job| is_held(home, &job.lock));
         if !dead.is_empty() {
             self.change(|transaction| dead.iter().try_for_each(|job| bury(transaction, job)))?;
             for job in &dead {
@@ -162,8 +190,9 @@ impl Store {
 
     fn live_rows(&self) -> Result<Vec<Job>> {
         let connection = self.connection();
-        let mut query =
-            connection.prepare_cached("SELECT * FROM jobs WHERE state IN ('queued', 'running') ORDER BY id")?;
+        let mut query = connection.prepare_cached(
+            "SELECT * FROM jobs WHERE state IN ('queued', 'running') ORDER BY id",
+        )?;
         let rows = query.query_map([], read)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
@@ -171,15 +200,28 @@ impl Store {
 
 /// Records that a job's process is gone, unless the job ended properly in the meantime.
 fn bury(transaction: &Transaction<'_>, job: &Job) -> Result<()> {
-    let state: String = transaction.query_row("SELECT state FROM jobs WHERE id = ?1", [job.id], |row| row.get(0))?;
+    let state: String =
+        transaction.query_row("SELECT state FROM jobs WHERE id = ?1", [job.id], |row| {
+            row.get(0)
+        })?;
     if state == JobState::Queued.as_str() || state == JobState::Running.as_str() {
         set_job(transaction, job.id, JobState::Interrupted, None)?;
-        set_state(transaction, &job.subject, ExperimentState::Interrupted, None)?;
+        set_state(
+            transaction,
+            &job.subject,
+            ExperimentState::Interrupted,
+            None,
+        )?;
     }
     Ok(())
 }
 
-fn set_job(transaction: &Transaction<'_>, id: i64, state: JobState, error: Option<&Error>) -> Result<()> {
+fn set_job(
+    transaction: &Transaction<'_>,
+    id: i64,
+    state: JobState,
+    error: Option<&Error>,
+) -> Result<()> {
     let error = error.and_then(|error| serde_json::to_string(error).ok());
     transaction.execute(
         "UPDATE jobs SET state = ?2, error = ?3, seconds_left = NULL,
@@ -194,7 +236,9 @@ fn set_job(transaction: &Transaction<'_>, id: i64, state: JobState, error: Optio
 /// Whether a living process holds the lock. A shared lock is tried, so that two who look at the
 /// same time do not take each other for the owner.
 fn is_held(home: &Home, lock: &str) -> bool {
-    let Ok(file) = File::open(home.lock(lock)) else { return false };
+    let Ok(file) = File::open(home.lock(lock)) else {
+        return false;
+    };
     matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
 }
 
@@ -211,8 +255,14 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Job> {
     Ok(Job {
         id: row.get("id")?,
         subject: row.get("subject")?,
-        state: JobState::ALL.into_iter().find(|state| state.as_str() == word).unwrap_or(JobState::Failed),
-        request: row.get::<_, Option<String>>("request")?.as_deref().and_then(request),
+        state: JobState::ALL
+            .into_iter()
+            .find(|state| state.as_str() == word)
+            .unwrap_or(JobState::Failed),
+        request: row
+            .get::<_, Option<String>>("request")?
+            .as_deref()
+            .and_then(request),
         lock: row.get("lock")?,
     })
 }

@@ -68,15 +68,18 @@ const STEPS: &[&str] = &["
 /// Brings the database to the newest schema; refuses one that a newer Attune wrote.
 pub(super) fn run(connection: &mut Connection) -> Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let version: usize = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    let Some(missing) = STEPS.get(version..) else {
-        return Err(Error::new("store-too-new", "the library was written by a newer version of Attune")
-            .with_remedy("Update Attune, or set ATTUNE_HOME to another folder."));
+    let version: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let Some(missing) = STEPS.get(version.unsigned_abs() as usize..) else {
+        return Err(Error::new(
+            "store-too-new",
+            "the library was written by a newer version of Attune",
+        )
+        .with_remedy("Update Attune, or set ATTUNE_HOME to another folder."));
     };
     for step in missing {
         transaction.execute_batch(step)?;
     }
-    transaction.pragma_update(None, "user_version", STEPS.len())?;
+    transaction.pragma_update(None, "user_version", STEPS.len() as i64)?;
     transaction.commit()?;
     Ok(())
 }
@@ -91,18 +94,26 @@ mod tests {
     fn migrating_twice_changes_nothing() {
         let mut connection = Connection::open_in_memory().unwrap();
         run(&mut connection).unwrap();
-        connection.execute("INSERT INTO models VALUES ('a', 'a', 'added', '/a', 0)", []).unwrap();
+        connection
+            .execute("INSERT INTO models VALUES ('a', 'a', 'added', '/a', 0)", [])
+            .unwrap();
         run(&mut connection).unwrap();
-        let models: i64 = connection.query_row("SELECT count(*) FROM models", [], |row| row.get(0)).unwrap();
+        let models: i64 = connection
+            .query_row("SELECT count(*) FROM models", [], |row| row.get(0))
+            .unwrap();
         assert_eq!(models, 1);
     }
 
     #[test]
     fn a_newer_library_is_refused_and_untouched() {
         let mut connection = Connection::open_in_memory().unwrap();
-        connection.pragma_update(None, "user_version", STEPS.len() + 1).unwrap();
+        connection
+            .pragma_update(None, "user_version", STEPS.len() as i64 + 1)
+            .unwrap();
         assert_eq!(run(&mut connection).unwrap_err().code, "store-too-new");
-        let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0)).unwrap();
+        let tables: i64 = connection
+            .query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))
+            .unwrap();
         assert_eq!(tables, 0);
     }
 }

@@ -26,13 +26,18 @@ impl Store {
     /// Models of the library, newest first.
     pub(crate) fn models(&self) -> Result<Vec<StoredModel>> {
         let connection = self.connection();
-        let mut query = connection.prepare("SELECT * FROM models ORDER BY created_at DESC, rowid DESC")?;
+        let mut query =
+            connection.prepare("SELECT * FROM models ORDER BY created_at DESC, rowid DESC")?;
         let rows = query.query_map([], |row| {
             let bundled = row.get::<_, String>("origin")? == "bundled";
             Ok(StoredModel {
                 id: row.get("id")?,
                 name: row.get("name")?,
-                origin: if bundled { ModelOrigin::Bundled } else { ModelOrigin::Added },
+                origin: if bundled {
+                    ModelOrigin::Bundled
+                } else {
+                    ModelOrigin::Added
+                },
                 folder: PathBuf::from(row.get::<_, String>("folder")?),
             })
         })?;
@@ -40,24 +45,43 @@ impl Store {
     }
 
     /// Remembers a model folder; one that is known keeps its row.
-    pub(crate) fn add_model(&self, name: &str, origin: ModelOrigin, folder: &std::path::Path) -> Result<StoredModel> {
-        if let Some(known) = self.models()?.into_iter().find(|model| model.folder == folder) {
+    pub(crate) fn add_model(
+        &self,
+        name: &str,
+        origin: ModelOrigin,
+        folder: &std::path::Path,
+    ) -> Result<StoredModel> {
+        if let Some(known) = self
+            .models()?
+            .into_iter()
+            .find(|model| model.folder == folder)
+        {
             return Ok(known);
         }
         self.change(|transaction| {
             let id = unique(&slug(name), |id| is_taken(transaction, "models", id));
-            let word = if origin == ModelOrigin::Bundled { "bundled" } else { "added" };
+            let word = if origin == ModelOrigin::Bundled {
+                "bundled"
+            } else {
+                "added"
+            };
             transaction.execute(
                 "INSERT INTO models VALUES (?1, ?2, ?3, ?4, ?5)",
                 params![id, name, word, folder.to_string_lossy(), now()],
             )?;
-            Ok(StoredModel { id, name: name.to_owned(), origin, folder: folder.to_owned() })
+            Ok(StoredModel {
+                id,
+                name: name.to_owned(),
+                origin,
+                folder: folder.to_owned(),
+            })
         })
     }
 
     /// Forgets a model.
     pub(crate) fn remove_model(&self, id: &str) -> Result<()> {
-        self.connection().execute("DELETE FROM models WHERE id = ?1", [id])?;
+        self.connection()
+            .execute("DELETE FROM models WHERE id = ?1", [id])?;
         Ok(())
     }
 }
