@@ -95,10 +95,17 @@ pub struct Step {
 impl Fixture {
     /// Reads the recording of `family`.
     pub fn load(family: &str) -> Self {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("parity/fixtures").join(family);
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("parity/fixtures")
+            .join(family);
         let json = std::fs::read(folder.join("expected.json")).unwrap();
-        let tensors = candle_core::safetensors::load(folder.join("expected.safetensors"), &Device::Cpu);
-        Self { expected: serde_json::from_slice(&json).unwrap(), tensors: tensors.unwrap(), folder }
+        let tensors =
+            candle_core::safetensors::load(folder.join("expected.safetensors"), &Device::Cpu);
+        Self {
+            expected: serde_json::from_slice(&json).unwrap(),
+            tensors: tensors.unwrap(),
+            folder,
+        }
     }
 
     /// The Hugging Face folder of the model.
@@ -113,24 +120,37 @@ impl Fixture {
 
     /// The two samples of the single forward and backward.
     pub fn samples(&self) -> Vec<Sample> {
-        self.expected.samples.iter().map(RecordedSample::sample).collect()
+        self.expected
+            .samples
+            .iter()
+            .map(RecordedSample::sample)
+            .collect()
     }
 
     /// The samples of the training.
     pub fn data(&self) -> Vec<Sample> {
-        self.expected.data.iter().map(RecordedSample::sample).collect()
+        self.expected
+            .data
+            .iter()
+            .map(RecordedSample::sample)
+            .collect()
     }
 
     /// The recorded logits of the two samples one after the other, `(N, vocabulary)`.
     pub fn logits(&self, prefix: &str) -> Tensor {
-        let parts: Vec<&Tensor> = (0..2).map(|index| &self.tensors[&format!("{prefix}.{index}")]).collect();
+        let parts: Vec<&Tensor> = (0..2)
+            .map(|index| &self.tensors[&format!("{prefix}.{index}")])
+            .collect();
         Tensor::cat(&parts, 0).unwrap()
     }
 
     /// The recorded tensors whose name starts with `prefix` and a dot, without it.
     pub fn tensors(&self, prefix: &str) -> BTreeMap<String, Tensor> {
         let named = |(name, tensor): (&String, &Tensor)| {
-            Some((name.strip_prefix(prefix)?.strip_prefix('.')?.to_owned(), tensor.clone()))
+            Some((
+                name.strip_prefix(prefix)?.strip_prefix('.')?.to_owned(),
+                tensor.clone(),
+            ))
         };
         self.tensors.iter().filter_map(named).collect()
     }
@@ -138,6 +158,9 @@ impl Fixture {
 
 impl RecordedSample {
     fn sample(&self) -> Sample {
-        Sample { tokens: self.tokens.clone(), loss_mask: self.loss_mask.clone() }
+        Sample {
+            tokens: self.tokens.clone(),
+            loss_mask: self.loss_mask.clone(),
+        }
     }
 }

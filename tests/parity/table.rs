@@ -27,7 +27,10 @@ impl Table {
 
     /// Every cell above `tolerance`.
     pub fn beyond(&self, tolerance: f64) -> Vec<String> {
-        let cells = self.rows.iter().flat_map(|(family, cells)| cells.iter().map(move |cell| (family, cell)));
+        let cells = self
+            .rows
+            .iter()
+            .flat_map(|(family, cells)| cells.iter().map(move |cell| (family, cell)));
         cells
             .filter(|(_, (_, difference))| difference.is_nan() || *difference > tolerance)
             .map(|(family, (column, difference))| format!("{family}: {column} {difference:.1e}"))
@@ -36,11 +39,18 @@ impl Table {
 
     /// As Markdown; a dash where nothing was recorded.
     pub fn markdown(&self) -> String {
-        let mut text = format!("| | {} |\n|---|{}\n", self.columns.join(" | "), "---|".repeat(self.columns.len()));
+        let mut text = format!(
+            "| | {} |\n|---|{}\n",
+            self.columns.join(" | "),
+            "---|".repeat(self.columns.len())
+        );
         for (family, cells) in &self.rows {
             let cell = |column: &&str| {
                 let found = cells.iter().find(|(name, _)| name == column);
-                found.map_or_else(|| "–".to_owned(), |(_, difference)| format!("{difference:.1e}"))
+                found.map_or_else(
+                    || "–".to_owned(),
+                    |(_, difference)| format!("{difference:.1e}"),
+                )
             };
             let row: Vec<String> = self.columns.iter().map(cell).collect();
             let _ = writeln!(text, "| {family} | {} |", row.join(" | "));

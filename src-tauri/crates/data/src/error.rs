@@ -48,6 +48,13 @@ pub enum Error {
         found: u64,
         expected: u64,
     },
+    /// A CSV row that cannot be read.
+    #[error("{}, line {line}: {reason}", path.display())]
+    BrokenTable {
+        path: PathBuf,
+        line: u64,
+        reason: String,
+    },
     /// One row larger than is reasonable; most often a quote or bracket that is never closed.
     #[error("{}, line {line}: the row starting here is larger than {limit_mib} MiB", path.display())]
     HugeRow {
@@ -107,6 +114,9 @@ pub enum Error {
     /// A conversation without any token to learn.
     #[error("nothing to learn within the first {max_length} of {tokens} tokens")]
     NothingTrained { tokens: usize, max_length: usize },
+    /// The one who watched a long pass ended it.
+    #[error("it was cancelled")]
+    Cancelled,
     /// A file that is not a normalised dataset.
     #[error("{} is not a normalised dataset: {reason}", path.display())]
     Normalised { path: PathBuf, reason: String },
@@ -123,6 +133,7 @@ impl Error {
             Self::NotData { .. } => "data-not-a-table",
             Self::BrokenLine { .. } => "data-broken-line",
             Self::Ragged { .. } => "data-ragged",
+            Self::BrokenTable { .. } => "data-broken-table",
             Self::HugeRow { .. } => "data-huge-row",
             Self::NoList { .. } => "data-no-list",
             Self::BrokenParquet { .. } => "data-broken-parquet",
@@ -139,6 +150,7 @@ impl Error {
             Self::TemplateRunaway { .. } => "template-runaway",
             Self::AnswerLost { .. } => "template-answer-lost",
             Self::NothingTrained { .. } => "sample-nothing-trained",
+            Self::Cancelled => "cancelled",
             Self::Normalised { .. } => "dataset-unreadable",
         }
     }
@@ -164,6 +176,7 @@ impl Error {
             Self::Ragged { .. } => {
                 "Put quotes around the value that holds the separator or a line break, or repair that line."
             }
+            Self::BrokenTable { .. } => "Repair or delete that line.",
             Self::HugeRow { .. } => {
                 "Look for a quote or a bracket that is opened there and never closed."
             }
@@ -199,6 +212,7 @@ impl Error {
                 "Replace the model's chat_template.jinja by one that repeats answers as they are."
             }
             Self::NothingTrained { .. } => "Raise the maximum length, or leave the row out.",
+            Self::Cancelled => return None,
             Self::Normalised { .. } => "Import the dataset again.",
         };
         Some(remedy.to_owned())
@@ -209,6 +223,7 @@ impl Error {
         match self {
             Self::BrokenLine { path, line, .. }
             | Self::Ragged { path, line, .. }
+            | Self::BrokenTable { path, line, .. }
             | Self::HugeRow { path, line, .. } => Some(format!("{}:{line}", path.display())),
             Self::Missing { path }
             | Self::Io { path, .. }

@@ -2,7 +2,7 @@
 
 mod answers;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod folder;
 mod guard;
 mod sample;

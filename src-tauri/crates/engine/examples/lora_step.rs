@@ -19,28 +19,45 @@ const VOCABULARY: usize = 32_000;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let (Some(folder), Some(steps)) = (arguments.next().map(PathBuf::from), arguments.next()) else {
+    let (Some(folder), Some(steps)) = (arguments.next().map(PathBuf::from), arguments.next())
+    else {
         return Err("usage: lora_step FOLDER STEPS".into());
     };
     let steps: usize = steps.parse()?;
     let mut decoder = Decoder::load(&folder, DType::F32, &Device::Cpu, &mut |_| ())?;
     decoder.load_adapter(&folder.join("adapter"))?;
-    let samples: Vec<Sample> = (0..steps * SAMPLES).map(|index| sample(index / SAMPLES, index % SAMPLES)).collect();
+    let samples: Vec<Sample> = (0..steps * SAMPLES)
+        .map(|index| sample(index / SAMPLES, index % SAMPLES))
+        .collect();
 
     let checkpoints = tempfile::tempdir()?;
     let mut losses = Vec::new();
     let mut moments = Vec::new();
-    train(&mut decoder, &samples, &[], &options(), checkpoints.path(), &Control::default(), &mut |event| match event {
-        TrainEvent::Started { .. } => moments.push(Moment::now()),
-        TrainEvent::Step { loss, .. } => {
-            losses.push(loss);
-            moments.push(Moment::now());
-        }
-        _ => (),
-    })?;
+    train(
+        &mut decoder,
+        &samples,
+        &[],
+        &options(),
+        checkpoints.path(),
+        &Control::default(),
+        &mut |event| match event {
+            TrainEvent::Started { .. } => moments.push(Moment::now()),
+            TrainEvent::Step { loss, .. } => {
+                losses.push(loss);
+                moments.push(Moment::now());
+            }
+            _ => (),
+        },
+    )?;
 
-    let seconds: Vec<f64> = moments.windows(2).map(|pair| (pair[1].wall - pair[0].wall).as_secs_f64()).collect();
-    let cpu_seconds: Vec<f64> = moments.windows(2).map(|pair| (pair[1].cpu - pair[0].cpu).as_secs_f64()).collect();
+    let seconds: Vec<f64> = moments
+        .windows(2)
+        .map(|pair| (pair[1].wall - pair[0].wall).as_secs_f64())
+        .collect();
+    let cpu_seconds: Vec<f64> = moments
+        .windows(2)
+        .map(|pair| (pair[1].cpu - pair[0].cpu).as_secs_f64())
+        .collect();
     let line = serde_json::json!({
         "losses": losses,
         "seconds": seconds,
@@ -76,8 +93,12 @@ fn options() -> TrainOptions {
 
 /// Every token counts; `peer.py` has this formula too.
 fn sample(step: usize, sample: usize) -> Sample {
-    let token = |at: usize| (step * 7919 + sample * 104_729 + at * 31_337 + at * at * 17) % VOCABULARY;
-    Sample { tokens: (0..LENGTH).map(|at| token(at) as u32).collect(), loss_mask: vec![true; LENGTH] }
+    let token =
+        |at: usize| (step * 7919 + sample * 104_729 + at * 31_337 + at * at * 17) % VOCABULARY;
+    Sample {
+        tokens: (0..LENGTH).map(|at| token(at) as u32).collect(),
+        loss_mask: vec![true; LENGTH],
+    }
 }
 
 struct Moment {
@@ -93,6 +114,9 @@ impl Moment {
             };
             spent(usage.user_time()) + spent(usage.system_time())
         });
-        Self { wall: Instant::now(), cpu }
+        Self {
+            wall: Instant::now(),
+            cpu,
+        }
     }
 }

@@ -10,7 +10,7 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use crate::Tokenizer;
 
 /// A model folder: the tokenizer, its special tokens and `files` beside it.
-pub(super) fn folder(tokenizer: &Value, files: &[(&str, &str)]) -> tempfile::TempDir {
+pub(crate) fn folder(tokenizer: &Value, files: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "tokenizer.json", &tokenizer.to_string());
     for (name, text) in files {
@@ -24,7 +24,7 @@ fn write(folder: &Path, name: &str, text: &str) {
 }
 
 /// A byte-level tokenizer (GPT-2, Llama 3, Qwen) with `special` tokens and a chat template.
-pub(super) fn bytes(
+pub(crate) fn bytes(
     special: &[&str],
     bos: Option<&str>,
     eos: &str,
@@ -40,7 +40,7 @@ pub(super) fn bytes(
 }
 
 /// A SentencePiece-like tokenizer (Llama 2, Mistral): `▁` for spaces, bytes for unknown letters.
-pub(super) fn pieces(special: &[&str], template: Option<&str>) -> Tokenizer {
+pub(crate) fn pieces(special: &[&str], template: Option<&str>) -> Tokenizer {
     let config = json!({ "bos_token": "<s>", "eos_token": "</s>", "chat_template": template });
     let folder = folder(
         &sentence_piece(special),
@@ -49,7 +49,7 @@ pub(super) fn pieces(special: &[&str], template: Option<&str>) -> Tokenizer {
     Tokenizer::from_folder(folder.path()).unwrap()
 }
 
-pub(super) fn byte_level(special: &[&str], plain: &[&str]) -> Value {
+pub(crate) fn byte_level(special: &[&str], plain: &[&str]) -> Value {
     let mut alphabet: Vec<char> = ByteLevel::alphabet().into_iter().collect();
     alphabet.sort_unstable();
     let mut vocabulary: Vec<String> = alphabet.into_iter().map(String::from).collect();

@@ -95,11 +95,12 @@ fn equal_finite_differences() {
                 set(original);
                 losses.iter().map(|loss| f64::from(*loss)).sum::<f64>() / losses.len() as f64
             };
-            let step = 5e-3;
-            // Fourth order: the loss bends sharply beside a trained adapter.
+            let step = 1e-3;
+            // Fourth order and a small step: q and k are small before their norm, so the loss
+            // bends sharply.
             let slope = |step: f32| (loss_at(step) - loss_at(-step)) / f64::from(2.0 * step);
             let numeric = (4.0 * slope(step) - slope(2.0 * step)) / 3.0;
-            let error = (numeric - f64::from(gradient[index])).abs() / numeric.abs().max(3e-3);
+            let error = (numeric - f64::from(gradient[index])).abs() / numeric.abs().max(5e-3);
             assert!(
                 error < 0.02,
                 "{name}[{index}]: {} by backward, {numeric} by differences",
