@@ -7,6 +7,7 @@ mod model;
 mod work;
 
 use attune_studio::api::{Reply, SettingDefinition};
+use serde_json::Value;
 
 use crate::failure::Outcome;
 
@@ -58,4 +59,27 @@ fn next(commands: &[String]) -> String {
         .fold("\nNext:\n".to_owned(), |text, command| {
             text + "  " + command + "\n"
         })
+}
+
+/// A setting's value.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => "none".to_owned(),
+        Value::Bool(true) => "on".to_owned(),
+        Value::Bool(false) => "off".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) if items.is_empty() => "none".to_owned(),
+        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),
+        Value::Number(number) => number.as_f64().map_or_else(|| number.to_string(), decimal),
+        other @ Value::Object(_) => other.to_string(),
+    }
+}
+
+/// `1e-8` rather than `0.00000001`.
+fn decimal(number: f64) -> String {
+    if number != 0.0 && number.abs() < 1e-3 {
+        format!("{number:e}")
+    } else {
+        number.to_string()
+    }
 }

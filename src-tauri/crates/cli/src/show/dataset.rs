@@ -87,7 +87,7 @@ pub(super) fn page(page: &DatasetPage) -> String {
     facts.add("Dataset", id);
     facts.add("Name", name);
     facts.add("Files", folder.display().to_string());
-    let mut text = format!("{facts}{}", findings(&page.inspection));
+    let mut text = format!("{facts}\n{}", findings(&page.inspection));
     for (number, conversation) in (page.first + 1..).zip(&page.conversations) {
         text += &format!(
             "\nConversation {} of {}\n{}",

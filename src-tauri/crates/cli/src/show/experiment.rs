@@ -1,9 +1,8 @@
 //! Experiments in words.
 
 use attune_studio::api::{Experiment, ExperimentReport, ExperimentState, Removed, TrainEvent};
-use serde_json::Value;
 
-use super::next;
+use super::{next, plain};
 use crate::table::{Facts, Left, Right, Table};
 use crate::words::{ago, bytes, count, duration, indented, many, measure, rate, time_left};
 
@@ -138,7 +137,8 @@ pub(super) fn report(report: &ExperimentReport) -> String {
     facts.add("Dataset", &experiment.dataset);
     facts.add("Method", &experiment.method);
     facts.add("Made", ago(experiment.created_at));
-    let mut text = format!("{facts}{}", numbers(experiment));
+    add_numbers(&mut facts, experiment);
+    let mut text = facts.to_string();
     if let Some(error) = &experiment.error {
         let remedy = error
             .remedy
@@ -198,8 +198,13 @@ pub(super) fn deleted(removed: &Removed) -> String {
     )
 }
 
-fn numbers(experiment: &Experiment) -> String {
+fn numbers(experiment: &Experiment) -> Facts {
     let mut facts = Facts::default();
+    add_numbers(&mut facts, experiment);
+    facts
+}
+
+fn add_numbers(facts: &mut Facts, experiment: &Experiment) {
     facts.add_some("Training loss", experiment.loss.map(measure));
     facts.add_some(
         "Validation loss",
@@ -222,7 +227,6 @@ fn numbers(experiment: &Experiment) -> String {
             .map(duration),
     );
     facts.add("Files", experiment.folder.display().to_string());
-    facts.to_string()
 }
 
 /// `340 / 1 120`.
@@ -230,15 +234,5 @@ fn step(experiment: &Experiment) -> String {
     match experiment.total_steps {
         Some(total) => format!("{} / {}", count(experiment.step), count(total)),
         None => count(experiment.step),
-    }
-}
-
-fn plain(value: &Value) -> String {
-    match value {
-        Value::Null => "none".to_owned(),
-        Value::String(text) => text.clone(),
-        Value::Array(items) if items.is_empty() => "none".to_owned(),
-        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),
-        other => other.to_string(),
     }
 }

@@ -2,9 +2,7 @@
 
 use attune_studio::Error;
 use attune_studio::api::{DoctorReport, SettingDefinition, SettingKind, Starter};
-use serde_json::Value;
-
-use super::next;
+use super::{decimal, next, plain};
 use crate::failure::Outcome;
 use crate::table::{Facts, Left, Table};
 use crate::words::{bytes, indented};
@@ -14,13 +12,7 @@ pub(super) fn doctor(report: &DoctorReport) -> String {
     let platform = &report.platform;
     let mut facts = Facts::default();
     facts.add("Attune", &report.version);
-    facts.add(
-        "Platform",
-        format!(
-            "{}, {} ({})",
-            platform.architecture, platform.system, platform.system_name
-        ),
-    );
+    facts.add("Platform", format!("{}, {}", platform.architecture, platform.system_name));
     facts.add(
         "Processor",
         format!(
@@ -141,28 +133,6 @@ fn default(setting: &SettingDefinition) -> String {
         "must be given".to_owned()
     } else {
         plain(&setting.default)
-    }
-}
-
-fn plain(value: &Value) -> String {
-    match value {
-        Value::Null => "none".to_owned(),
-        Value::Bool(true) => "on".to_owned(),
-        Value::Bool(false) => "off".to_owned(),
-        Value::String(text) => text.clone(),
-        Value::Array(items) if items.is_empty() => "none".to_owned(),
-        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),
-        Value::Number(number) => number.as_f64().map_or_else(|| number.to_string(), decimal),
-        other @ Value::Object(_) => other.to_string(),
-    }
-}
-
-/// `1e-8` rather than `0.00000001`.
-fn decimal(number: f64) -> String {
-    if number != 0.0 && number.abs() < 1e-3 {
-        format!("{number:e}")
-    } else {
-        number.to_string()
     }
 }
 
