@@ -1,5 +1,8 @@
 //! A place to run `attune` in: a home of its own, a model made on the spot, files of data.
-#![allow(dead_code, reason = "two test binaries share this file, and each uses a part of it")]
+#![allow(
+    dead_code,
+    reason = "two test binaries share this file, and each uses a part of it"
+)]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +20,8 @@ use tempfile::TempDir;
 
 /// A folder with `home/`, `model/` and whatever a test writes into it; `attune` runs inside it.
 pub struct Place {
-    folder: TempDir,
+    _folder: TempDir,
+    root: PathBuf,
 }
 
 /// What a process did.
@@ -36,7 +40,9 @@ impl Ran {
 
     /// The documents on stdout, one a line.
     pub fn lines(&self) -> Vec<Value> {
-        let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}"));
+        let parse = |line: &str| {
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}"))
+        };
         self.stdout.lines().map(parse).collect()
     }
 
@@ -46,23 +52,17 @@ impl Ran {
         assert_eq!(self.code, Some(0), "{self:#?}");
         self
     }
-
-    /// Everything a person saw, in the form snapshots keep.
-    pub fn seen(&self) -> String {
-        let mut seen = format!("exit code {}\n", self.code.map_or("none".to_owned(), |code| code.to_string()));
-        for (name, text) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
-            if !text.is_empty() {
-                seen += &format!("---- {name}\n{text}");
-            }
-        }
-        seen
-    }
 }
 
 impl Place {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let place = Self { folder };
+        // As the program will print it: a temporary folder may lie behind a link.
+        let root = folder.path().canonicalize().unwrap();
+        let place = Self {
+            _folder: folder,
+            root,
+        };
         copy_folder(model(), &place.path("model"));
         place
     }
@@ -76,7 +76,7 @@ impl Place {
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.root.join(name)
     }
 
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
@@ -100,12 +100,27 @@ impl Place {
         }
     }
 
+    /// Everything a person saw, with plain spaces and without this place's path.
+    pub fn seen(&self, ran: &Ran) -> String {
+        let mut seen = format!(
+            "exit code {}\n",
+            ran.code.map_or("none".to_owned(), |code| code.to_string())
+        );
+        for (name, text) in [("stdout", &ran.stdout), ("stderr", &ran.stderr)] {
+            if !text.is_empty() {
+                seen += &format!("---- {name}\n{text}");
+            }
+        }
+        seen.replace(&self.root.display().to_string(), "[place]")
+            .replace('\u{202f}', " ")
+    }
+
     /// A command that sees this place and nothing of the machine's.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_attune"));
         command
             .args(arguments)
-            .current_dir(self.folder.path())
+            .current_dir(&self.root)
             .env("ATTUNE_HOME", self.path("home"))
             .env("HF_HOME", self.path("cache"))
             .env_remove("HF_HUB_CACHE")
@@ -118,7 +133,12 @@ impl Place {
     pub fn start(&self, line: &str) -> Running {
         let mut arguments: Vec<&str> = line.split_whitespace().collect();
         arguments.push("--json");
-        let mut child = self.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = self
+            .command(&arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap());
         Running { child, lines }
     }
@@ -135,7 +155,10 @@ impl Place {
             }
         });
         for list in ["data list", "models list", "experiments list"] {
-            found.insert(list.to_owned(), self.attune(&format!("{list} --json")).stdout);
+            found.insert(
+                list.to_owned(),
+                self.attune(&format!("{list} --json")).stdout,
+            );
         }
         found
     }
@@ -144,7 +167,12 @@ impl Place {
     pub fn states(&self) -> BTreeMap<String, String> {
         let listed = self.attune("experiments list --json").well().json();
         let text = |value: &Value| value.as_str().unwrap().to_owned();
-        listed.as_array().unwrap().iter().map(|one| (text(&one["id"]), text(&one["state"]))).collect()
+        listed
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| (text(&one["id"]), text(&one["state"])))
+            .collect()
     }
 
     pub fn state(&self, experiment: &str) -> Option<String> {
@@ -153,7 +181,10 @@ impl Place {
 
     /// Hash of the adapter in the newest checkpoint of an experiment.
     pub fn adapter(&self, experiment: &str) -> String {
-        let report = self.attune(&format!("experiments show {experiment} --json")).well().json();
+        let report = self
+            .attune(&format!("experiments show {experiment} --json"))
+            .well()
+            .json();
         let folder = Path::new(report["last_checkpoint"].as_str().unwrap()).to_owned();
         hash(&folder.join("adapter_model.safetensors"))
     }
@@ -177,7 +208,9 @@ impl Running {
     #[track_caller]
     pub fn until(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
         loop {
-            let line = self.line().expect("the command ended before it reported that");
+            let line = self
+                .line()
+                .expect("the command ended before it reported that");
             if wanted(&line) {
                 return line;
             }
@@ -187,11 +220,17 @@ impl Running {
     /// Follows a training until this step is done.
     #[track_caller]
     pub fn until_step(&mut self, step: u64) {
-        self.until(|line| line["event"]["event"] == "step" && line["event"]["step"].as_u64() >= Some(step));
+        self.until(|line| {
+            line["event"]["event"] == "step" && line["event"]["step"].as_u64() >= Some(step)
+        });
     }
 
     pub fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
+        kill(
+            Pid::from_raw(i32::try_from(self.child.id()).unwrap()),
+            signal,
+        )
+        .unwrap();
     }
 
     /// Waits for the end.
@@ -199,7 +238,11 @@ impl Running {
         let mut stdout = String::new();
         while self.lines.read_line(&mut stdout).unwrap() > 0 {}
         let output = self.child.wait_with_output().unwrap();
-        Ran { code: output.status.code(), stdout, stderr: String::from_utf8(output.stderr).unwrap() }
+        Ran {
+            code: output.status.code(),
+            stdout,
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
     }
 }
 
@@ -219,7 +262,10 @@ pub fn orders(rows: usize) -> String {
         .map(|row| {
             let (count, thing) = (row % 9 + 1, things[row % things.len()]);
             let answer = json!({ thing: count }).to_string();
-            format!("{}\n", json!({ "prompt": format!("{count} {thing}, order {row}"), "answer": answer }))
+            format!(
+                "{}\n",
+                json!({ "prompt": format!("{count} {thing}, order {row}"), "answer": answer })
+            )
         })
         .collect()
 }
@@ -232,9 +278,13 @@ fn model() -> &'static Path {
 
 fn make_model() -> TempDir {
     let base = tempfile::tempdir().unwrap();
-    let write = |name: &str, value: &Value| fs::write(base.path().join(name), value.to_string()).unwrap();
+    let write =
+        |name: &str, value: &Value| fs::write(base.path().join(name), value.to_string()).unwrap();
     write("tokenizer.json", &tokenizer());
-    write("tokenizer_config.json", &json!({ "eos_token": END, "chat_template": TEMPLATE }));
+    write(
+        "tokenizer_config.json",
+        &json!({ "eos_token": END, "chat_template": TEMPLATE }),
+    );
     write(
         "config.json",
         &json!({
@@ -247,7 +297,9 @@ fn make_model() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let spec = ModelSpec::from_folder(base.path()).unwrap();
     let decoder = Decoder::random(&spec, 3, &Device::Cpu).unwrap();
-    decoder.save_folder(&folder.path().join("model"), DType::F32, Some(base.path())).unwrap();
+    decoder
+        .save_folder(&folder.path().join("model"), DType::F32, Some(base.path()))
+        .unwrap();
     copy_folder(&folder.path().join("model"), folder.path());
     fs::remove_dir_all(folder.path().join("model")).unwrap();
     folder
@@ -260,8 +312,9 @@ const TEMPLATE: &str = "{% for message in messages %}<|start|>{{ message.role }}
 
 /// One token per byte, as in GPT-2, and two that mark turns.
 fn tokenizer() -> Value {
-    let vocabulary: Map<String, Value> =
-        (0..=255).map(|byte| (letter(byte).to_string(), json!(byte))).collect();
+    let vocabulary: Map<String, Value> = (0..=255)
+        .map(|byte| (letter(byte).to_string(), json!(byte)))
+        .collect();
     let added: Vec<Value> = [START, END]
         .iter()
         .zip(256..)
@@ -283,7 +336,11 @@ fn tokenizer() -> Value {
 /// The printable letter that stands for a byte.
 fn letter(byte: u32) -> char {
     let printable = |byte: &u32| matches!(byte, 33..=126 | 161..=172 | 174..=255);
-    let code = if printable(&byte) { byte } else { 256 + (0..byte).filter(|other| !printable(other)).count() as u32 };
+    let code = if printable(&byte) {
+        byte
+    } else {
+        256 + (0..byte).filter(|other| !printable(other)).count() as u32
+    };
     char::from_u32(code).unwrap()
 }
 
@@ -297,7 +354,9 @@ pub fn copy_folder(from: &Path, to: &Path) {
 }
 
 fn walk(folder: &Path, visit: &mut dyn FnMut(&Path)) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
     for path in entries.flatten().map(|entry| entry.path()) {
         if path.is_dir() {
             walk(&path, visit);
@@ -308,5 +367,8 @@ fn walk(folder: &Path, visit: &mut dyn FnMut(&Path)) {
 }
 
 fn hash(path: &Path) -> String {
-    Sha256::digest(fs::read(path).unwrap()).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(fs::read(path).unwrap())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }

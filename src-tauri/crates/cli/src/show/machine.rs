@@ -1,18 +1,21 @@
 //! The machine, the settings and the starter in words.
 
-use attune_studio::Error;
-use attune_studio::api::{DoctorReport, SettingDefinition, SettingKind, Starter};
 use super::{decimal, next, plain};
 use crate::failure::Outcome;
 use crate::table::{Facts, Left, Table};
 use crate::words::{bytes, indented};
+use attune_studio::Error;
+use attune_studio::api::{DoctorReport, SettingDefinition, SettingKind, Starter};
 
 /// What this machine is.
 pub(super) fn doctor(report: &DoctorReport) -> String {
     let platform = &report.platform;
     let mut facts = Facts::default();
     facts.add("Attune", &report.version);
-    facts.add("Platform", format!("{}, {}", platform.architecture, platform.system_name));
+    facts.add(
+        "Platform",
+        format!("{}, {}", platform.architecture, platform.system_name),
+    );
     facts.add(
         "Processor",
         format!(
