@@ -18,7 +18,7 @@ mod naming;
 mod nearest;
 mod score;
 pub mod settings;
-mod starter;
+pub mod starter;
 mod store;
 mod weights;
 
