@@ -18,9 +18,7 @@ fn refused(place: &Place, name: &str, code: i32, line: &str) {
     assert_eq!(ran.stdout, "", "a refusal is no result");
     let json = place.attune(&format!("{line} --json"));
     assert_eq!(json.code, Some(code));
-    if code == 1 {
-        assert!(json.json()["error"]["code"].is_string(), "{json:#?}");
-    }
+    assert!(json.json()["error"]["code"].is_string(), "{json:#?}");
     assert_eq!(place.contents(), before, "{line} changed something");
 }
 
@@ -191,6 +189,8 @@ fn command_lines() {
         let ran = place.attune(line);
         assert_words(&format!("usage {name}"), &place.seen(&ran));
         assert_eq!(ran.code, Some(2), "{ran:#?}");
+        let json = place.attune(&format!("{line} --json")).json();
+        assert_eq!(json["error"]["code"], "usage", "{json}");
     }
     assert!(!place.path("home").exists());
 }

@@ -7,34 +7,37 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 const AFTER_HELP: &str = "\
 First steps:
-  attune demo                              See the whole story on a bundled model, offline, in minutes
-  attune doctor                            See what this machine can do
-  attune data import my.jsonl              Bring your own data: CSV, TSV, JSON, JSONL, Parquet or a zip
-  attune models list                       See which models are here
-  attune train --dataset my --model NAME   Tune
+  attune demo                               The whole story on a bundled model, offline
+  attune doctor                             What this machine can do
+  attune data import my.jsonl               Your own data: CSV, TSV, JSON, JSONL, Parquet, zip
+  attune models list                        Which models are here
+  attune train --dataset my --model MODEL   Tune
 
 Output:
   Results go to stdout, progress and notes to stderr. With --json, stdout is one JSON document.
-  Commands that go on for long (`train`, `experiments resume`, `demo`, `chat` without --prompt) write
-  JSON lines instead: one event a line, the result last, as {\"type\": \"result\", …}.
+  `train`, `experiments resume`, `demo` and `chat` without --prompt write JSON lines instead:
+  one event a line, the result last, as {\"type\": \"result\", …}.
   A refusal is {\"error\": {\"code\", \"message\", \"remedy\", \"where\"}}.
 
 Exit codes:
   0 done · 1 failed · 2 the command line is wrong · 3 paused from elsewhere
   130 interrupted with Ctrl-C · 143 asked to terminate";
 
+/// Global flags come last in every help text.
+const GLOBAL: &str = "Everywhere";
+
 /// Tune language models on your own data, on your own machine
 #[derive(Debug, Parser)]
 #[command(name = "attune", version, max_term_width = 100, after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
     /// Write JSON for programs instead of words for people
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     pub(crate) json: bool,
-    /// Keep everything in this folder instead of ATTUNE_HOME or the system's place for app data
-    #[arg(long, global = true, value_name = "FOLDER")]
+    /// Keep everything in this folder, instead of ATTUNE_HOME or the system's place
+    #[arg(long, global = true, value_name = "FOLDER", help_heading = GLOBAL)]
     pub(crate) home: Option<PathBuf>,
     /// Say on stderr what happens inside; -vv and -vvv say more
-    #[arg(short, long, global = true, action = ArgAction::Count)]
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = GLOBAL)]
     pub(crate) verbose: u8,
     #[command(subcommand)]
     pub(crate) command: Command,

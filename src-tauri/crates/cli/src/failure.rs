@@ -64,6 +64,27 @@ impl Failure {
     }
 }
 
+/// Reports a command line that cannot be read, or the help that was asked for.
+pub(crate) fn report_usage(refusal: &clap::Error) -> ExitCode {
+    // clap writes help to stdout and refusals to stderr.
+    let _ = refusal.print();
+    if !refusal.use_stderr() {
+        return ExitCode::SUCCESS;
+    }
+    // What could not be read may still hold the wish for JSON.
+    if std::env::args_os().any(|argument| argument == "--json") {
+        let message = refusal.to_string();
+        let message = message
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .trim_start_matches("error: ");
+        let error = Error::new("usage", message).with_remedy("Run the command with `--help`.");
+        let _ = Output::new(true).line(&json!({ "error": error }));
+    }
+    ExitCode::from(2)
+}
+
 /// What failed, where if the message does not say, and what can be done.
 fn sentences(error: &Error) -> String {
     let mut text = format!("error: {}\n", error.message);

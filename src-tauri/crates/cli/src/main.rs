@@ -32,7 +32,10 @@ use request::Work;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(refusal) => return failure::report_usage(&refusal),
+    };
     start_log(arguments.verbose);
     let output = Output::new(arguments.json);
     let outcome = tokio::runtime::Builder::new_current_thread()

@@ -1,5 +1,8 @@
 //! Experiments in words.
 
+use std::ffi::OsStr;
+use std::path::Path;
+
 use attune_studio::api::{Experiment, ExperimentReport, ExperimentState, Removed, TrainEvent};
 
 use super::{next, plain};
@@ -91,7 +94,7 @@ pub(super) fn list(experiments: &[Experiment]) -> String {
             step(one),
             loss(one.loss),
             loss(one.validation_loss),
-            one.model.clone(),
+            model(one).to_owned(),
             one.dataset.clone(),
             ago(one.created_at),
         ]);
@@ -117,6 +120,16 @@ pub(super) fn list(experiments: &[Experiment]) -> String {
         );
     }
     text
+}
+
+/// The model's name; of a folder that the library does not know, the last part.
+fn model(experiment: &Experiment) -> &str {
+    let path = Path::new(&experiment.model);
+    let last = path
+        .file_name()
+        .filter(|_| path.is_absolute())
+        .and_then(OsStr::to_str);
+    last.unwrap_or(&experiment.model)
 }
 
 /// A run in detail.
