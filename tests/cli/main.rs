@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod commands;
+mod demo;
 mod interruptions;
 mod place;
 mod refusals;

@@ -391,6 +391,9 @@ pub(crate) struct DemoArguments {
     /// Tune again, although the demo has been tuned before; its earlier run is deleted
     #[arg(long)]
     pub(crate) again: bool,
+    /// Take so few steps that it shows nothing but that it runs; for tests
+    #[arg(long, hide = true)]
+    pub(crate) quick: bool,
 }
 
 fn assignment(text: &str) -> Result<String, String> {

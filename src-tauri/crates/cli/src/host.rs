@@ -34,7 +34,7 @@ pub(crate) struct Answered {
 
 enum Message {
     Event(Event),
-    Ended(Result<Reply, Error>),
+    Ended(Box<Result<Reply, Error>>),
 }
 
 impl<'a> Host<'a> {
@@ -98,7 +98,7 @@ impl<'a> Host<'a> {
             tokio::select! {
                 message = messages.recv() => match message {
                     Some(Message::Event(event)) => view.event(&event),
-                    Some(Message::Ended(result)) => break result,
+                    Some(Message::Ended(result)) => break *result,
                     None => {
                         view.finish();
                         return Err(Failure::broken(&format!("`attune {name}` broke inside; the lines above say where")));
@@ -136,7 +136,7 @@ impl<'a> Host<'a> {
                 let _ = sender.send(Message::Event(event));
             };
             let result = studio.call(call, &mut forward, &control);
-            let _ = sender.send(Message::Ended(result));
+            let _ = sender.send(Message::Ended(Box::new(result)));
         });
     }
 }

@@ -57,10 +57,13 @@ async fn run(arguments: Arguments, output: &Output) -> Outcome<()> {
     let mut host = Host::new(arguments.home.as_deref(), output)?;
     match work {
         Work::Call(call) => host.run(*call).await,
-        Work::Remove(removal) => match confirm::confirm(&removal)? {
-            true => host.run(removal.call).await,
-            false => Ok(()),
-        },
+        Work::Remove(removal) => {
+            if confirm::confirm(&removal)? {
+                host.run(removal.call).await
+            } else {
+                Ok(())
+            }
+        }
         Work::Chat(session) => chat::chat(&mut host, session).await,
         Work::Demo(demo) => demo::demo(&mut host, demo).await,
     }

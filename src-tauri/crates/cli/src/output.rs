@@ -1,6 +1,6 @@
 //! Standard output: results, in words or as JSON. Progress and notes never come here.
 
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Stdout, Write};
 
 use serde_json::{Value, json};
 
@@ -12,12 +12,16 @@ use crate::failure::{Failure, Outcome};
 #[derive(Debug)]
 pub(crate) struct Output {
     json: bool,
+    stdout: Stdout,
 }
 
 impl Output {
     /// Output in words, or in JSON.
     pub(crate) fn new(json: bool) -> Self {
-        Self { json }
+        Self {
+            json,
+            stdout: std::io::stdout(),
+        }
     }
 
     /// Whether a program reads it.
@@ -27,7 +31,7 @@ impl Output {
 
     /// Writes text as it is.
     pub(crate) fn text(&self, text: &str) -> Outcome<()> {
-        let mut stdout = std::io::stdout().lock();
+        let mut stdout = self.stdout.lock();
         match stdout
             .write_all(text.as_bytes())
             .and_then(|()| stdout.flush())

@@ -19,7 +19,7 @@ impl Run {
         match event {
             TrainEvent::Started { total_steps, .. } => self.total = Some(*total_steps),
             TrainEvent::Checkpoint { step, .. } | TrainEvent::Resumed { step } => {
-                self.saved = Some(*step)
+                self.saved = Some(*step);
             }
             TrainEvent::Step { .. }
             | TrainEvent::Evaluation { .. }
