@@ -9,19 +9,22 @@ use nix::sys::signal::Signal;
 use crate::place::{Place, orders, train};
 use crate::words::assert_words;
 
-/// Steps enough that a signal always comes in time.
-const STEPS: u64 = 400;
+/// Steps of a run that is to end: enough that a signal comes in time.
+const STEPS: u64 = 1000;
+
+/// Steps of a run that is not to end.
+const ENDLESS: u64 = 1_000_000;
 
 /// The adapter that a run without any interruption makes.
 fn uninterrupted() -> String {
-    let place = Place::with_orders();
+    let place = Place::with_many_orders();
     place.attune(&train(STEPS)).well();
     place.adapter("run")
 }
 
 #[test]
 fn ctrl_c_pauses_and_the_run_continues_with_the_same_bits() {
-    let place = Place::with_orders();
+    let place = Place::with_many_orders();
     for (signal, code, command) in [
         (Signal::SIGINT, 130, train(STEPS)),
         (Signal::SIGTERM, 143, "experiments resume run".to_owned()),
@@ -49,8 +52,8 @@ fn ctrl_c_pauses_and_the_run_continues_with_the_same_bits() {
 /// A person at a terminal, without --json: what the first Ctrl-C says.
 #[test]
 fn ctrl_c_says_how_to_continue() {
-    let place = Place::with_orders();
-    let arguments = train(STEPS);
+    let place = Place::with_many_orders();
+    let arguments = train(ENDLESS);
     let arguments: Vec<&str> = arguments.split_whitespace().collect();
     let mut command = place.command(&arguments);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -85,7 +88,8 @@ fn a_second_ctrl_c_ends_at_once_and_the_run_is_shown_as_interrupted() {
     let place = Place::new();
     place.write("orders.jsonl", orders(3000));
     place.attune("data import orders.jsonl").well();
-    let mut run = place.start(&(train(STEPS) + " --set batch_size=16 --set grad_accumulation=256"));
+    let mut run =
+        place.start(&(train(ENDLESS) + " --set batch_size=16 --set grad_accumulation=256"));
     run.until(|line| line["event"]["event"] == "started");
     run.signal(Signal::SIGINT);
     thread::sleep(Duration::from_millis(200));
@@ -104,8 +108,8 @@ fn a_second_ctrl_c_ends_at_once_and_the_run_is_shown_as_interrupted() {
 
 #[test]
 fn a_second_terminal_pauses_stops_and_deletes() {
-    let place = Place::with_orders();
-    let mut run = place.start(&train(STEPS));
+    let place = Place::with_many_orders();
+    let mut run = place.start(&train(ENDLESS));
     run.until_step(5);
     let refused = place.attune("experiments delete run --yes");
     assert_words("experiments delete running", &place.seen(&refused));
@@ -136,8 +140,8 @@ fn a_second_terminal_pauses_stops_and_deletes() {
 
 #[test]
 fn two_trainings_queue() {
-    let place = Place::with_orders();
-    let mut first = place.start(&train(100_000));
+    let place = Place::with_many_orders();
+    let mut first = place.start(&train(ENDLESS));
     first.until_step(1);
     let second = train(5).replace("--name run", "--name second");
     let mut second = place.start(&second);

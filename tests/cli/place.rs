@@ -5,6 +5,7 @@
 )]
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -25,11 +26,26 @@ pub struct Place {
 }
 
 /// What a process did.
-#[derive(Debug)]
 pub struct Ran {
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
+}
+
+/// Only the end of what was said: a run says a line for every step.
+impl fmt::Debug for Ran {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let end = |text: &str| {
+            text[text.floor_char_boundary(text.len().saturating_sub(2000))..].to_owned()
+        };
+        write!(
+            formatter,
+            "exit code {:?}\n{}\n{}",
+            self.code,
+            end(&self.stdout),
+            end(&self.stderr)
+        )
+    }
 }
 
 impl Ran {
@@ -69,8 +85,18 @@ impl Place {
 
     /// With the dataset `orders` in the library.
     pub fn with_orders() -> Self {
+        Self::with_rows(24)
+    }
+
+    /// The same with rows enough for thousands of steps: a run of them never ends before a test has
+    /// done what it wants to do to it.
+    pub fn with_many_orders() -> Self {
+        Self::with_rows(200)
+    }
+
+    fn with_rows(rows: usize) -> Self {
         let place = Self::new();
-        place.write("orders.jsonl", orders(24));
+        place.write("orders.jsonl", orders(rows));
         place.attune("data import orders.jsonl").well();
         place
     }

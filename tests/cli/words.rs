@@ -14,6 +14,6 @@ pub fn assert_words(name: &str, seen: &str) {
         (r"(\S) {2,}", "$1  "),
     ];
     insta::with_settings!({ filters => filters, prepend_module_to_snapshot => false, omit_expression => true }, {
-        insta::assert_snapshot!(name, seen);
+        insta::assert_snapshot!(name.replace(' ', "-"), seen);
     });
 }

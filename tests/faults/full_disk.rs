@@ -8,6 +8,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
+use nix::sys::signal::Signal;
+
 use crate::place::{Place, orders, train};
 
 /// A small disk at a place's home folder, gone when dropped.
@@ -72,7 +74,7 @@ fn what_cannot_fit_is_refused_and_nothing_is_written() {
 #[test]
 fn a_disk_that_fills_up_fails_the_run_which_continues_once_there_is_space() {
     let undisturbed = Place::with_orders();
-    undisturbed.attune(&train(400)).well();
+    undisturbed.attune(&train(200)).well();
 
     let place = Place::new();
     let Some(_disk) = SmallDisk::mount(&place, 64) else {
@@ -80,11 +82,14 @@ fn a_disk_that_fills_up_fails_the_run_which_continues_once_there_is_space() {
     };
     place.write("orders.jsonl", orders(24));
     place.attune("data import orders.jsonl").well();
-    let mut run = place.start(&train(400));
+    let mut run = place.start(&train(200));
     run.until_step(20);
+    // It must not end before the disk is full.
+    run.signal(Signal::SIGSTOP);
     let filler = place.path("home/filler");
     // Ends when the disk is full, which is what is wanted.
     let _ = fs::write(&filler, vec![0_u8; 80 << 20]);
+    run.signal(Signal::SIGCONT);
     let ran = run.end();
     assert_eq!(ran.code, Some(1), "{ran:#?}");
     assert!(

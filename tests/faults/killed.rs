@@ -29,6 +29,7 @@ fn random_moments() -> ChaCha8Rng {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "how hard the test was")]
 fn a_killed_run_is_interrupted_and_continues_to_the_same_bits() {
     let mut random = random_moments();
     let undisturbed = Place::with_orders();

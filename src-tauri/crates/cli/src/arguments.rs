@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 const AFTER_HELP: &str = "\
 First steps:
@@ -232,19 +232,16 @@ pub(crate) struct Which {
 }
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("source").required(true))]
 pub(crate) struct WeightsArguments {
     /// The model: a name from `attune models list`, or a folder
-    #[arg(
-        long,
-        required_unless_present = "experiment",
-        conflicts_with = "experiment"
-    )]
+    #[arg(long, group = "source")]
     pub(crate) model: Option<String>,
     /// An adapter folder in PEFT layout, on top of the model
     #[arg(long, value_name = "FOLDER", requires = "model")]
     pub(crate) adapter: Option<PathBuf>,
     /// What this experiment made
-    #[arg(long)]
+    #[arg(long, group = "source")]
     pub(crate) experiment: Option<String>,
     /// Which of the experiment's checkpoints [default: what its settings say]
     #[arg(long, requires = "experiment")]
@@ -355,6 +352,9 @@ pub(crate) struct SamplingArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ExportArguments {
+    /// What this experiment made; the same as --experiment
+    #[arg(group = "source", value_name = "EXPERIMENT")]
+    pub(crate) made_by: Option<String>,
     #[command(flatten)]
     pub(crate) weights: WeightsArguments,
     /// The folder to make

@@ -18,7 +18,7 @@ use crate::host::{Host, verdict};
 use crate::progress::{View, view};
 use crate::show::exact_match;
 use crate::table::Facts;
-use crate::words::{bytes, duration, measure};
+use crate::words::{bytes, duration, indented, measure};
 
 /// The experiment's name, and its id.
 const NAME: &str = "attune-demo";
@@ -83,7 +83,10 @@ pub(crate) async fn demo(host: &mut Host<'_>, arguments: DemoArguments) -> Outco
     story.say(&measured(&after))?;
 
     story.title("One order in a chat")?;
-    story.say(&format!("> {}\n", starter.prompt))?;
+    story.say(&format!(
+        "Order\n{}Answer\n  ",
+        indented(&starter.prompt, 2)
+    ))?;
     let answer = story.chat(&tuned, &starter.prompt).await?;
 
     story.title("The adapter, to take away")?;
@@ -331,7 +334,7 @@ impl Summary {
         format!(
             "\nDone\n{facts}\nNext:\n  \
              attune chat --experiment {id}\n  \
-             attune chat --model {model}                          (the model before tuning)\n  \
+             attune chat --model {model}   (before tuning)\n  \
              attune data show {dataset}\n  \
              attune experiments show {id}\n  \
              attune data import YOUR-FILE\n",

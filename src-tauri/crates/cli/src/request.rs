@@ -313,8 +313,13 @@ fn sampling(arguments: SamplingArguments) -> Option<SamplingOptions> {
 }
 
 fn export(arguments: ExportArguments) -> Call {
+    let named = weights(arguments.weights);
+    let experiment = arguments.made_by.or(named.experiment);
     Call::Export(ExportRequest {
-        weights: weights(arguments.weights),
+        weights: Weights {
+            experiment,
+            ..named
+        },
         format: match arguments.format {
             Format::Adapter => ExportFormat::Adapter,
             Format::Merged => ExportFormat::Merged,

@@ -10,9 +10,9 @@ use super::{View, logged, say, waiting};
 use crate::output::Output;
 use crate::words::time_left;
 
-const KNOWN: &str = "{prefix} {bar:24.cyan/dim} {percent:>3} % {msg:.dim}";
-const UNKNOWN: &str = "{prefix} {spinner:.cyan} {human_pos} {msg:.dim}";
-const TRAINING: &str = "{prefix} {bar:24.cyan/dim} {msg}";
+const KNOWN: &str = "{prefix} {bar:24.cyan/dim} {percent:>3} % {wide_msg:.dim}";
+const UNKNOWN: &str = "{prefix} {spinner:.cyan} {human_pos} {wide_msg:.dim}";
+const TRAINING: &str = "{prefix} {bar:16.cyan/dim} {wide_msg}";
 const WAITING: &str = "{spinner:.cyan} {prefix}";
 
 /// Ticks keep a spinner turning while nothing is reported.
@@ -74,7 +74,7 @@ impl<'a> Bars<'a> {
                     .map(|step| format!(" · saved at {step}"))
                     .unwrap_or_default();
                 bar.set_message(format!(
-                    "step {} · {}{saved}",
+                    "{} · {}{saved}",
                     self.run.of(*step),
                     numbers(event, seconds_left).unwrap_or_default()
                 ));

@@ -104,7 +104,7 @@ impl Run {
     }
 }
 
-/// The numbers of a step: `epoch 0.61 · loss 2.310 · 134 tok/s · 1.2 GB · about 7 min left`.
+/// The numbers of a step, what matters most first: a narrow terminal shows only the beginning.
 pub(super) fn numbers(event: &TrainEvent, seconds_left: Option<f64>) -> Option<String> {
     let TrainEvent::Step {
         epoch,
@@ -116,12 +116,12 @@ pub(super) fn numbers(event: &TrainEvent, seconds_left: Option<f64>) -> Option<S
     else {
         return None;
     };
-    let mut numbers = vec![
-        format!("epoch{THIN}{epoch:.2}"),
-        format!("loss{THIN}{}", measure(*loss)),
+    let mut numbers = vec![format!("loss{THIN}{}", measure(*loss))];
+    numbers.extend(seconds_left.filter(|seconds| *seconds > 0.0).map(time_left));
+    numbers.extend([
         rate(*tokens_per_second),
         bytes(*peak_memory),
-    ];
-    numbers.extend(seconds_left.filter(|seconds| *seconds > 0.0).map(time_left));
+        format!("epoch{THIN}{epoch:.2}"),
+    ]);
     Some(numbers.join(" · "))
 }

@@ -20,7 +20,7 @@ pub(super) fn ended(experiment: &Experiment) -> String {
             next(&[
                 format!("attune chat --experiment {id}"),
                 format!("attune evaluate --experiment {id}"),
-                format!("attune export --experiment {id} --to {id}-adapter"),
+                format!("attune export {id} --to {id}-adapter"),
             ]),
         ),
         // A run that was started never ends queued: this one was only described.
