@@ -7,7 +7,7 @@ use crate::parameter::Parameter;
 use crate::rotary::Rotary;
 use crate::{ModelSpec, Result};
 use attune_kernels::{
-    Attention, Rotation, Span, rms_norm, rms_norm_backward, rope, swiglu, swiglu_backward,
+    Attention, Rotation, Span, add, rms_norm, rms_norm_backward, rope, swiglu, swiglu_backward,
 };
 use candle_core::Tensor;
 
@@ -109,13 +109,13 @@ impl Block {
             }
         };
         let (attended, saved_o) = self.o.forward(&mixed)?;
-        let middle = (x + attended)?;
+        let middle = add(x, &attended)?;
 
         let h = rms_norm(&middle, &self.post_norm.value, self.epsilon)?;
         let (gate, saved_gate) = self.gate.forward(&h)?;
         let (up, saved_up) = self.up.forward(&h)?;
         let (transformed, saved_down) = self.down.forward(&swiglu(&gate, &up)?)?;
-        let y = (&middle + transformed)?;
+        let y = add(&middle, &transformed)?;
 
         let linears = Linears {
             q: saved_q,
@@ -183,7 +183,7 @@ impl Block {
         self.up.backward(&h, linears.up, &dup, Some(&mut dh))?;
         drop((dgate, dup, h));
         let through_norm = norm_backward(&middle, &mut self.post_norm, self.epsilon, &wanted(dh)?)?;
-        let dmiddle = (dy + through_norm)?;
+        let dmiddle = add(dy, &through_norm)?;
         drop(middle);
 
         let mut dmixed = None;
@@ -210,7 +210,7 @@ impl Block {
             .backward(&h, linears.v, &dv, wants_dh.then_some(&mut dh))?;
         let Some(dh) = dh else { return Ok(None) };
         let through_norm = norm_backward(&x, &mut self.input_norm, self.epsilon, &dh)?;
-        Ok(Some((dmiddle + through_norm)?))
+        Ok(Some(add(&dmiddle, &through_norm)?))
     }
 
     /// RMSNorm of each head of `x (N, heads · head_dim)`.
