@@ -178,6 +178,7 @@ fn command_lines() {
         ("unknown flag", "doctor --fast"),
         ("missing weights", "score --tokens 1,2"),
         ("two inputs", "score --model m --tokens 1,2 --text hi"),
+        ("two sources", "export e --model m --to out"),
         (
             "weights conflict",
             "chat --model m --experiment e --prompt hi",

@@ -56,6 +56,10 @@ fn a_killed_run_is_interrupted_and_continues_to_the_same_bits() {
             "every step is in the history once"
         );
     }
+    println!(
+        "{kills_in_training} of {} kills hit a run",
+        RUNS * KILLS_OF_A_RUN
+    );
     assert!(
         kills_in_training > RUNS * KILLS_OF_A_RUN / 2,
         "too few kills hit a run: {kills_in_training}"
