@@ -36,7 +36,8 @@ pub struct Ran {
 impl fmt::Debug for Ran {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let end = |text: &str| {
-            text[text.floor_char_boundary(text.len().saturating_sub(2000))..].to_owned()
+            let lines: Vec<&str> = text.lines().collect();
+            lines[lines.len().saturating_sub(12)..].join("\n")
         };
         write!(
             formatter,
