@@ -1,1 +1,41 @@
-//! Placeholder
+//! The trainable transformer: one decoder for training and inference, adapters, the training loop,
+//! checkpoints, generation.
+//!
+//! Forward and backward are explicit. A part's `forward` returns its result and what its
+//! `backward` will want; `backward` takes that and the gradient of the result, adds to the
+//! gradients of its own trainable parameters and returns the gradient of its input. Frozen
+//! parameters get none. Nothing here knows the store, the network or a user's folder.
+
+mod block;
+mod cache;
+mod checkpoint;
+mod decoder;
+mod error;
+mod event;
+mod files;
+mod generate;
+mod linear;
+mod lora;
+mod memory;
+mod optimizer;
+mod parameter;
+mod plan;
+mod rotary;
+mod schedule;
+mod score;
+mod spec;
+mod train;
+mod weights;
+
+pub use candle_core::{DType, Device};
+pub use checkpoint::{CheckpointInfo, best as best_checkpoint, last as last_checkpoint};
+pub use decoder::{Decoder, ParameterCounts};
+pub use error::{Error, Result};
+pub use event::TrainEvent;
+pub use generate::{Completion, SamplingOptions, StopReason, generate};
+pub use lora::{LINEAR_MODULES, LoraConfig};
+pub use memory::peak_memory;
+pub use schedule::Schedule;
+pub use score::{SampleLoss, evaluate, score};
+pub use spec::{Family, ModelSpec, RopeScaling};
+pub use train::{Control, Outcome, Request, TrainOptions, train};

@@ -1,1 +1,38 @@
-//! Placeholder
+//! Differentiable operations on candle tensors: forward and backward side by side.
+//!
+//! Each function dispatches on the tensor's device. The CPU implementation is the reference for
+//! the others; a device without its own kernel runs a composition of candle's operations, which
+//! the tests compare with the CPU. Nothing here goes through candle's autograd: a backward takes
+//! what its forward took, and the gradient of its result.
+//!
+//! Activations are f32 and two-dimensional, `(N, features)`: the tokens of a batch lie end to end.
+//! Gradients of parameters are *added* to a tensor the caller owns.
+
+mod adamw;
+mod attention;
+mod bias;
+mod cross_entropy;
+mod embedding;
+mod exp;
+mod gemm;
+mod matmul;
+mod norm;
+mod rms_norm;
+mod rope;
+mod storage;
+mod swiglu;
+
+pub use adamw::{AdamW, adamw};
+pub use attention::{Attention, Span};
+pub use bias::{add_bias, add_column_sums};
+pub use candle_core::Result;
+pub use cross_entropy::{linear_cross_entropy, linear_token_losses};
+pub use embedding::{embedding, embedding_backward};
+pub use matmul::{Transpose, matmul, matmul_add};
+pub use norm::squared_norm;
+pub use rms_norm::{rms_norm, rms_norm_backward};
+pub use rope::{Rotation, rope};
+pub use swiglu::{swiglu, swiglu_backward};
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,75 @@
-//! Placeholder
+//! The application: library, store, jobs, evaluation, chat, export, settings, and the one list of
+//! commands that every host serves ([`api`]).
+
+pub mod api;
+mod chat;
+mod datasets;
+mod doctor;
+mod error;
+mod evaluate;
+mod experiments;
+mod export;
+mod files;
+mod first_start;
+mod home;
+mod jobs;
+mod models;
+mod naming;
+mod nearest;
+mod score;
+pub mod settings;
+pub mod starter;
+mod store;
+mod weights;
+
+use std::path::PathBuf;
+use std::sync::{Mutex, OnceLock};
+
+pub use error::{Error, Result};
+
+use home::Home;
+use store::Store;
+use weights::Loaded;
+
+/// The application, opened on one home folder. Threads may share it.
+#[derive(Debug)]
+pub struct Studio {
+    home: Home,
+    store: OnceLock<Store>,
+    // The weights used last: a chat would otherwise load the model for every answer.
+    loaded: Mutex<Option<Loaded>>,
+}
+
+impl Studio {
+    /// Opens the home folder of this machine: `ATTUNE_HOME`, else the platform's application-data
+    /// folder. Nothing is written before a command needs it.
+    pub fn open() -> Result<Self> {
+        Home::locate().map(Self::new)
+    }
+
+    /// Opens `home`, an absolute path. Nothing is written before a command needs it.
+    pub fn open_at(home: impl Into<PathBuf>) -> Self {
+        Self::new(Home::at(home.into()))
+    }
+
+    fn new(home: Home) -> Self {
+        Self {
+            home,
+            store: OnceLock::new(),
+            loaded: Mutex::new(None),
+        }
+    }
+
+    pub(crate) fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// The library, opened at its first use.
+    pub(crate) fn store(&self) -> Result<&Store> {
+        if let Some(store) = self.store.get() {
+            return Ok(store);
+        }
+        let opened = Store::open(&self.home.database())?;
+        Ok(self.store.get_or_init(|| opened))
+    }
+}

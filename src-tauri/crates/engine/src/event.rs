@@ -1,0 +1,86 @@
+//! What a run tells while it goes on. The same events draw the progress bar, fill the store and
+//! feed the charts.
+
+use serde::{Deserialize, Serialize};
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum TrainEvent {
+    /// The run is set up.
+    Started {
+        /// Optimiser steps in all.
+        total_steps: u64,
+        /// Optimiser steps of the first epoch.
+        steps_per_epoch: u64,
+        /// Samples to learn from.
+        train_samples: usize,
+        /// Samples held out.
+        validation_samples: usize,
+        /// Weights that training changes.
+        trainable_parameters: u64,
+        /// Weights in all.
+        total_parameters: u64,
+    },
+    /// An optimiser step is done.
+    Step {
+        /// Counted from 1.
+        step: u64,
+        /// Epochs done.
+        epoch: f64,
+        /// Mean loss of the step's trained tokens, in nats.
+        loss: f64,
+        /// After the schedule.
+        learning_rate: f64,
+        /// Global norm before clipping.
+        grad_norm: f64,
+        /// Tokens of this step that counted in the loss.
+        trained_tokens: u64,
+        /// All tokens of this step over its wall time.
+        tokens_per_second: f64,
+        /// Largest resident size of the process so far, in bytes.
+        peak_memory: u64,
+    },
+    /// The held-out samples were measured.
+    Evaluation {
+        /// Steps done.
+        step: u64,
+        /// Mean loss of the trained tokens, in nats.
+        loss: f64,
+        /// `e^loss`.
+        perplexity: f64,
+        /// Whether it is the lowest so far.
+        best: bool,
+    },
+    /// A checkpoint is on disk.
+    Checkpoint {
+        /// Steps done.
+        step: u64,
+        /// Whether it is the best so far by validation loss.
+        best: bool,
+    },
+    /// The run wrote a checkpoint and let go of the device.
+    Paused {
+        /// Steps done.
+        step: u64,
+    },
+    /// The run goes on from a checkpoint.
+    Resumed {
+        /// Steps done.
+        step: u64,
+    },
+    /// The run was ended before its time and its result kept.
+    Stopped {
+        /// Steps done.
+        step: u64,
+        /// Why.
+        reason: String,
+    },
+    /// The run is complete.
+    Finished {
+        /// Steps done.
+        step: u64,
+        /// Whether early stopping ended it.
+        early: bool,
+    },
+}

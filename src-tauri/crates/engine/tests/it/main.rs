@@ -1,0 +1,8 @@
+//! The engine as its callers see it.
+
+#![expect(clippy::unwrap_used, reason = "a failed test should panic")]
+
+mod common;
+mod folders;
+mod gradients;
+mod training;

@@ -1,0 +1,224 @@
+//! Cross-entropy straight from hidden states, in chunks of rows: the `(tokens, vocabulary)` logits
+//! never exist as a whole.
+
+use crate::exp::exp;
+use crate::gemm::{self, Into, Matrix};
+use crate::storage::{as_f32, from_values, on_cpu, update, view};
+use candle_core::{D, Result, Tensor, bail};
+use rayon::prelude::*;
+
+/// Logits held at once: 16 MiB of f32.
+const CHUNK_ELEMENTS: usize = 4 * 1024 * 1024;
+
+/// Rows per chunk for a vocabulary of `v`.
+fn chunk_rows(v: usize) -> usize {
+    (CHUNK_ELEMENTS / v.max(1)).clamp(8, 1024)
+}
+
+/// Forward and backward of `Σ -ln softmax(hidden · weightᵀ)[target]`.
+///
+/// `hidden (M, H)` holds only rows that count, `weight (V, H)`, one target per row. Returns the
+/// summed loss (nats, not scaled) and the gradient of `hidden` of `scale ·` that sum; the gradient
+/// of `weight` is added to `weight_gradient` when there is one.
+pub fn linear_cross_entropy(
+    hidden: &Tensor,
+    weight: &Tensor,
+    targets: &[u32],
+    scale: f32,
+    mut weight_gradient: Option<&mut Tensor>,
+) -> Result<(f64, Tensor)> {
+    let (m, h, v) = check(hidden, weight, targets)?;
+    let weight = as_f32(weight)?;
+    if !on_cpu(hidden) {
+        return composed(hidden, &weight, targets, scale, weight_gradient);
+    }
+    let (hidden_values, weight) = (view(hidden)?, view(&weight)?);
+    let weight = Matrix::new(&weight, v, h, h);
+    let mut dhidden = vec![0.0; m * h];
+    let mut loss = 0.0;
+    let rows = chunk_rows(v).min(m.max(1));
+    let mut logits = vec![0.0; rows * v];
+    for first in (0..m).step_by(rows) {
+        let count = rows.min(m - first);
+        let x = Matrix::new(&hidden_values[first * h..][..count * h], count, h, h);
+        let logits = &mut logits[..count * v];
+        gemm::gemm(
+            logits,
+            v,
+            Into::Replace,
+            1.0,
+            x,
+            weight.t(),
+            gemm::all_threads(),
+        );
+        // Each row's loss, and its logits turned into scale · (softmax - onehot).
+        let losses: Vec<f64> = logits
+            .par_chunks_mut(v)
+            .zip(&targets[first..first + count])
+            .map(|(row, target)| {
+                let target_logit = row[*target as usize];
+                let (max, sum) = softmax_in_place(row);
+                let factor = scale / sum;
+                row.iter_mut().for_each(|p| *p *= factor);
+                row[*target as usize] -= scale;
+                f64::from(sum).ln() + f64::from(max) - f64::from(target_logit)
+            })
+            .collect();
+        loss += losses.iter().sum::<f64>();
+        let dlogits = Matrix::new(logits, count, v, v);
+        let dx = &mut dhidden[first * h..][..count * h];
+        gemm::gemm(
+            dx,
+            h,
+            Into::Replace,
+            1.0,
+            dlogits,
+            weight,
+            gemm::all_threads(),
+        );
+        if let Some(gradient) = weight_gradient.as_deref_mut() {
+            update(gradient, |gradient| {
+                gemm::gemm(
+                    gradient,
+                    h,
+                    Into::Add,
+                    1.0,
+                    dlogits.t(),
+                    x,
+                    gemm::all_threads(),
+                );
+            })?;
+        }
+    }
+    Ok((loss, from_values(dhidden, (m, h))?))
+}
+
+/// `-ln softmax(hidden · weightᵀ)[target]` of each row, forward only.
+pub fn linear_token_losses(hidden: &Tensor, weight: &Tensor, targets: &[u32]) -> Result<Vec<f32>> {
+    let (m, h, v) = check(hidden, weight, targets)?;
+    let weight = as_f32(weight)?;
+    if !on_cpu(hidden) {
+        return losses_composed(hidden, &weight, targets);
+    }
+    let (hidden, weight) = (view(hidden)?, view(&weight)?);
+    let weight = Matrix::new(&weight, v, h, h);
+    let rows = chunk_rows(v).min(m.max(1));
+    let mut logits = vec![0.0; rows * v];
+    let mut losses = Vec::with_capacity(m);
+    for first in (0..m).step_by(rows) {
+        let count = rows.min(m - first);
+        let x = Matrix::new(&hidden[first * h..][..count * h], count, h, h);
+        let logits = &mut logits[..count * v];
+        gemm::gemm(
+            logits,
+            v,
+            Into::Replace,
+            1.0,
+            x,
+            weight.t(),
+            gemm::all_threads(),
+        );
+        logits
+            .par_chunks_mut(v)
+            .zip(&targets[first..first + count])
+            .map(|(row, target)| {
+                let target_logit = row[*target as usize];
+                let (max, sum) = softmax_in_place(row);
+                (f64::from(sum).ln() + f64::from(max) - f64::from(target_logit)) as f32
+            })
+            .collect::<Vec<_>>()
+            .into_iter()
+            .for_each(|loss| losses.push(loss));
+    }
+    Ok(losses)
+}
+
+fn check(hidden: &Tensor, weight: &Tensor, targets: &[u32]) -> Result<(usize, usize, usize)> {
+    let ((m, h), (v, h2)) = (hidden.dims2()?, weight.dims2()?);
+    if h != h2 || targets.len() != m {
+        bail!(
+            "cross-entropy: hidden {:?}, weight {:?}, {} targets",
+            hidden.shape(),
+            weight.shape(),
+            targets.len()
+        );
+    }
+    if let Some(target) = targets.iter().find(|target| **target as usize >= v) {
+        bail!("cross-entropy: token {target} lies outside the vocabulary of {v}");
+    }
+    Ok((m, h, v))
+}
+
+/// Replaces a row by `e^(x - max)`; returns the maximum and the sum.
+fn softmax_in_place(row: &mut [f32]) -> (f32, f32) {
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            let mut highest = [f32::NEG_INFINITY; 16];
+            for chunk in row.chunks(16) {
+                for (highest, x) in highest.iter_mut().zip(chunk) {
+                    *highest = if *x > *highest { *x } else { *highest };
+                }
+            }
+            let max = highest.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let mut sums = [0.0_f32; 16];
+            for chunk in row.chunks_mut(16) {
+                for (sum, x) in sums.iter_mut().zip(chunk) {
+                    *x = exp(*x - max);
+                    *sum += *x;
+                }
+            }
+            (max, sums.iter().sum())
+        },
+    )
+}
+
+pub(crate) fn composed(
+    hidden: &Tensor,
+    weight: &Tensor,
+    targets: &[u32],
+    scale: f32,
+    mut weight_gradient: Option<&mut Tensor>,
+) -> Result<(f64, Tensor)> {
+    let (m, v) = (hidden.dim(0)?, weight.dim(0)?);
+    let rows = chunk_rows(v).min(m.max(1));
+    let mut loss = 0.0;
+    let mut dhidden = Vec::new();
+    for first in (0..m).step_by(rows) {
+        let count = rows.min(m - first);
+        let x = hidden.narrow(0, first, count)?.contiguous()?;
+        let targets = Tensor::new(&targets[first..first + count], hidden.device())?.unsqueeze(1)?;
+        let log_probabilities = candle_nn::ops::log_softmax(&x.matmul(&weight.t()?)?, D::Minus1)?;
+        loss -= f64::from(
+            log_probabilities
+                .gather(&targets, 1)?
+                .sum_all()?
+                .to_scalar::<f32>()?,
+        );
+        let ones = targets.ones_like()?.to_dtype(x.dtype())?.neg()?;
+        let dlogits =
+            (log_probabilities.exp()?.scatter_add(&targets, &ones, 1)? * f64::from(scale))?;
+        dhidden.push(dlogits.matmul(weight)?);
+        if let Some(gradient) = weight_gradient.as_deref_mut() {
+            *gradient = (&*gradient + dlogits.t()?.matmul(&x)?)?;
+        }
+    }
+    if dhidden.is_empty() {
+        return Ok((0.0, hidden.zeros_like()?));
+    }
+    Ok((loss, Tensor::cat(&dhidden, 0)?))
+}
+
+pub(crate) fn losses_composed(
+    hidden: &Tensor,
+    weight: &Tensor,
+    targets: &[u32],
+) -> Result<Vec<f32>> {
+    let log_probabilities = candle_nn::ops::log_softmax(&hidden.matmul(&weight.t()?)?, D::Minus1)?;
+    let targets = Tensor::new(targets, hidden.device())?.unsqueeze(1)?;
+    log_probabilities
+        .gather(&targets, 1)?
+        .neg()?
+        .flatten_all()?
+        .to_vec1()
+}

@@ -1,0 +1,80 @@
+//! Contiguous f32 slices of CPU tensors: the one place that opens candle's storage.
+
+use candle_core::{CpuStorage, DType, Device, InplaceOp1, Layout, Result, Storage, Tensor, bail};
+use std::ops::Deref;
+
+/// A read view of a CPU tensor's elements; holds the storage's read lock.
+pub(crate) struct View<S> {
+    storage: S,
+    start: usize,
+    end: usize,
+}
+
+/// Opens `tensor`, which must be a contiguous f32 tensor on the CPU.
+pub(crate) fn view(tensor: &Tensor) -> Result<View<impl Deref<Target = Storage>>> {
+    let (storage, layout) = tensor.storage_and_layout();
+    let Some((start, end)) = layout.contiguous_offsets() else {
+        bail!(
+            "a kernel needs a contiguous tensor, not strides {:?}",
+            layout.stride()
+        );
+    };
+    if !matches!(&*storage, Storage::Cpu(CpuStorage::F32(_))) {
+        bail!("a CPU kernel needs an f32 tensor, not {:?}", tensor.dtype());
+    }
+    Ok(View {
+        storage,
+        start,
+        end,
+    })
+}
+
+impl<S: Deref<Target = Storage>> Deref for View<S> {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        match &*self.storage {
+            Storage::Cpu(CpuStorage::F32(values)) => &values[self.start..self.end],
+            _ => unreachable!("`view` accepts nothing else"),
+        }
+    }
+}
+
+struct Update<F>(F);
+
+impl<F: Fn(&mut [f32])> InplaceOp1 for Update<F> {
+    fn name(&self) -> &'static str {
+        "update"
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        match (storage, layout.contiguous_offsets()) {
+            (CpuStorage::F32(values), Some((start, end))) => {
+                (self.0)(&mut values[start..end]);
+                Ok(())
+            }
+            _ => bail!("only a contiguous f32 tensor can be updated in place"),
+        }
+    }
+}
+
+/// Lets `change` rewrite the elements of a CPU tensor. `change` must hold no [`View`] of `tensor`:
+/// the storage's lock is not re-entrant.
+pub(crate) fn update(tensor: &Tensor, change: impl Fn(&mut [f32])) -> Result<()> {
+    tensor.inplace_op1(&Update(change))
+}
+
+/// Whether the CPU kernels apply.
+pub(crate) fn on_cpu(tensor: &Tensor) -> bool {
+    tensor.device().is_cpu()
+}
+
+/// A CPU tensor of `values`.
+pub(crate) fn from_values(values: Vec<f32>, shape: (usize, usize)) -> Result<Tensor> {
+    Tensor::from_vec(values, shape, &Device::Cpu)
+}
+
+/// The tensor's values as f32, shared when they already are.
+pub(crate) fn as_f32(tensor: &Tensor) -> Result<Tensor> {
+    tensor.to_dtype(DType::F32)
+}

@@ -1,0 +1,323 @@
+//! Makes the starter model: writes the corpus, trains the tokenizer, trains the model from random
+//! weights, tunes it on the sample dataset as the demo does and writes down what came out.
+//!
+//! `make starter-model` runs it. Everything follows from one seed; a run that was stopped goes on
+//! from its last checkpoint.
+#![expect(clippy::print_stdout, reason = "a program for the terminal")]
+
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use attune_data::{Conversation, Role, Sample, Tokenizer, Turn};
+use attune_engine::{
+    Control, DType, Decoder, Device, LoraConfig, ModelSpec, SamplingOptions, Schedule, TrainEvent,
+    TrainOptions, generate, train,
+};
+use attune_studio::starter::corpus::Corpus;
+use attune_studio::starter::dataset::{Row, SEED, SampleDataset};
+use serde_json::json;
+use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::pre_tokenizers::sequence::Sequence;
+use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
+use tokenizers::{
+    AddedToken, DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper,
+    SplitDelimiterBehavior, TokenizerBuilder,
+};
+
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+/// Documents the model is trained on, each once.
+const DOCUMENTS: usize = 120_000;
+const VOCABULARY: usize = 1024;
+
+/// A capitalised word never carries the space before it, so a name is the same token after a
+/// space and inside quotes: copying it needs no translation.
+const PIECES: &str =
+    r"\p{N}|\p{Lu}+\p{Ll}*| ?\p{Ll}+| ?[\p{Lt}\p{Lm}\p{Lo}]+| ?[^\s\p{L}\p{N}]+|\s+";
+
+fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let work = PathBuf::from(
+        arguments
+            .next()
+            .unwrap_or_else(|| "target/starter-model".into()),
+    );
+    let documents: usize = arguments
+        .next()
+        .map_or(Ok(DOCUMENTS), |count| count.parse())?;
+    fs::create_dir_all(&work)?;
+    let documents: Vec<Conversation> = Corpus::new().take(documents).collect();
+    let model = work.join("model");
+    if !model.join("model.safetensors").is_file() {
+        fs::write(work.join("corpus.txt"), plain_text(&documents))?;
+        let seedling = work.join("seedling");
+        write_configuration(&seedling, &documents)?;
+        pretrain(&seedling, &documents, &work.join("checkpoints"), &model)?;
+    }
+    measure(&model, &work.join("tuning"))
+}
+
+/// The corpus as one text, chats in ChatML.
+fn plain_text(documents: &[Conversation]) -> String {
+    let mut text = String::new();
+    for turn in documents.iter().flat_map(|document| &document.turns) {
+        match turn.role {
+            Role::Text => text += &format!("{}\n\n", turn.content),
+            Role::User => text += &format!("<|im_start|>user\n{}<|im_end|>\n", turn.content),
+            _ => text += &format!("<|im_start|>assistant\n{}<|im_end|>\n\n", turn.content),
+        }
+    }
+    text
+}
+
+/// Writes the folder the training begins from: tokenizer and configuration, no weights.
+fn write_configuration(folder: &Path, documents: &[Conversation]) -> Result<()> {
+    fs::create_dir_all(folder)?;
+    let pieces = Sequence::new(vec![
+        PreTokenizerWrapper::Split(Split::new(
+            SplitPattern::Regex(PIECES.into()),
+            SplitDelimiterBehavior::Isolated,
+            false,
+        )?),
+        PreTokenizerWrapper::ByteLevel(ByteLevel::new(false, true, false)),
+    ]);
+    let mut tokenizer = TokenizerBuilder::<
+        BPE,
+        NormalizerWrapper,
+        PreTokenizerWrapper,
+        PostProcessorWrapper,
+        DecoderWrapper,
+    >::default()
+    .with_model(BPE::default())
+    .with_pre_tokenizer(Some(PreTokenizerWrapper::Sequence(pieces)))
+    .with_decoder(Some(DecoderWrapper::ByteLevel(ByteLevel::default())))
+    .build()?;
+    let special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
+    let mut trainer = BpeTrainerBuilder::new()
+        .show_progress(false)
+        .vocab_size(VOCABULARY)
+        .special_tokens(special.map(|token| AddedToken::from(token, true)).to_vec())
+        .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
+        .build();
+    // A third is plenty to count words in.
+    let texts = documents
+        .iter()
+        .step_by(3)
+        .flat_map(|document| &document.turns);
+    tokenizer.train(&mut trainer, texts.map(|turn| turn.content.as_str()))?;
+    tokenizer.save(folder.join("tokenizer.json"), true)?;
+    let chat_ml = "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+    let tokenizer_config = json!({
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "eos_token": "<|im_end|>",
+        "pad_token": "<|endoftext|>",
+        "clean_up_tokenization_spaces": false,
+        "model_max_length": 512,
+        "chat_template": chat_ml,
+    });
+    fs::write(
+        folder.join("tokenizer_config.json"),
+        format!("{tokenizer_config:#}\n"),
+    )?;
+    let generation_config =
+        json!({ "eos_token_id": [2, 0], "pad_token_id": 0, "do_sample": false });
+    fs::write(
+        folder.join("generation_config.json"),
+        format!("{generation_config:#}\n"),
+    )?;
+    let config = json!({
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "hidden_act": "silu",
+        "hidden_size": 128,
+        "intermediate_size": 384,
+        "num_hidden_layers": 6,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 32,
+        "vocab_size": VOCABULARY,
+        "max_position_embeddings": 512,
+        "rms_norm_eps": 1e-6,
+        "rope_theta": 10000.0,
+        "tie_word_embeddings": true,
+        "attention_bias": false,
+        "mlp_bias": false,
+        "eos_token_id": [2, 0],
+        "pad_token_id": 0,
+        "torch_dtype": "bfloat16",
+    });
+    fs::write(folder.join("config.json"), format!("{config:#}\n"))?;
+    Ok(())
+}
+
+/// Trains from random weights.
+fn pretrain(
+    seedling: &Path,
+    documents: &[Conversation],
+    checkpoints: &Path,
+    model: &Path,
+) -> Result<()> {
+    let tokenizer = Tokenizer::from_folder(seedling)?;
+    let samples = documents
+        .iter()
+        .map(|document| tokenizer.sample(document, 512))
+        .collect::<std::result::Result<Vec<Sample>, _>>()?;
+    let mut decoder = Decoder::random(&ModelSpec::from_folder(seedling)?, SEED, &Device::Cpu)?;
+    decoder.make_trainable()?;
+    let options = TrainOptions {
+        batch_size: 1,
+        max_length: 2048,
+        packing: true,
+        learning_rate: 2.5e-3,
+        schedule: Schedule::Cosine,
+        min_learning_rate_ratio: 0.03,
+        warmup_epochs: 0.02,
+        weight_decay: 0.01,
+        beta2: 0.98,
+        gradient_clip: 1.0,
+        seed: SEED,
+        evaluation_epochs: 0.0,
+        checkpoint_steps: 200,
+        ..TrainOptions::default()
+    };
+    run(&mut decoder, &samples, &options, checkpoints)?;
+    decoder.save_folder(model, DType::BF16, Some(seedling))?;
+    Ok(())
+}
+
+fn run(
+    decoder: &mut Decoder,
+    samples: &[Sample],
+    options: &TrainOptions,
+    checkpoints: &Path,
+) -> Result<()> {
+    let started = Instant::now();
+    let (mut total, mut mean) = (0, None);
+    train(
+        decoder,
+        samples,
+        &[],
+        options,
+        checkpoints,
+        &Control::default(),
+        &mut |event| match event {
+            TrainEvent::Started {
+                total_steps,
+                trainable_parameters,
+                ..
+            } => {
+                total = total_steps;
+                println!("{trainable_parameters} weights to train in {total_steps} steps");
+            }
+            TrainEvent::Step {
+                step,
+                loss,
+                tokens_per_second,
+                ..
+            } => {
+                let average = mean.map_or(loss, |mean: f64| 0.97 * mean + 0.03 * loss);
+                mean = Some(average);
+                if step % 50 == 0 || step == total {
+                    let seconds = started.elapsed().as_secs();
+                    println!(
+                        "step {step} of {total}, loss {average:.4}, {tokens_per_second:.0} tokens/s, {seconds} s"
+                    );
+                }
+            }
+            _ => {}
+        },
+    )?;
+    Ok(())
+}
+
+/// Exact match on the held-out rows, before and after tuning as the demo does.
+fn measure(model: &Path, checkpoints: &Path) -> Result<()> {
+    let tokenizer = Tokenizer::from_folder(model)?;
+    let data = SampleDataset::generate();
+    let mut decoder = Decoder::load(model, DType::F32, &Device::Cpu, &mut |_| {})?;
+    println!(
+        "before: {}",
+        exact_match(&decoder, &tokenizer, &data.held_out)?
+    );
+    let lora = LoraConfig {
+        r: 16,
+        lora_alpha: 32.0,
+        target_modules: Vec::new(),
+        use_rslora: false,
+    };
+    decoder.attach_lora(&lora, SEED)?;
+    let samples = data
+        .train
+        .iter()
+        .map(|row| tokenizer.sample(&conversation(row), 512))
+        .collect::<std::result::Result<Vec<Sample>, _>>()?;
+    let options = TrainOptions {
+        epochs: 5.0,
+        batch_size: 8,
+        learning_rate: 4e-3,
+        warmup_epochs: 0.2,
+        gradient_clip: 1.0,
+        evaluation_epochs: 0.0,
+        ..TrainOptions::default()
+    };
+    if checkpoints.exists() {
+        fs::remove_dir_all(checkpoints)?;
+    }
+    let started = Instant::now();
+    run(&mut decoder, &samples, &options, checkpoints)?;
+    println!("tuned in {:.0} s", started.elapsed().as_secs_f64());
+    println!(
+        "after: {}",
+        exact_match(&decoder, &tokenizer, &data.held_out)?
+    );
+    Ok(())
+}
+
+fn conversation(row: &Row) -> Conversation {
+    Conversation {
+        turns: vec![
+            Turn::new(Role::User, row.instruction.as_str()),
+            Turn::new(Role::Assistant, row.output.as_str()),
+        ],
+    }
+}
+
+fn exact_match(decoder: &Decoder, tokenizer: &Tokenizer, rows: &[Row]) -> Result<String> {
+    let started = Instant::now();
+    let prompts = rows
+        .iter()
+        .map(|row| tokenizer.prompt(&[Turn::new(Role::User, row.instruction.as_str())]))
+        .collect::<std::result::Result<Vec<_>, _>>()?;
+    let options = SamplingOptions {
+        max_new_tokens: 200,
+        ..SamplingOptions::default()
+    };
+    let answers = generate(
+        decoder,
+        tokenizer,
+        &prompts,
+        &options,
+        &AtomicBool::new(false),
+        &mut |_, _| {},
+    )?;
+    let mut right = 0;
+    for (row, answer) in rows.iter().zip(&answers) {
+        if answer.text == row.output {
+            right += 1;
+        } else {
+            println!(
+                "  {}\n    should {}\n    is     {}",
+                row.instruction, row.output, answer.text
+            );
+        }
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    Ok(format!(
+        "{right} of {} exactly right, {seconds:.0} s",
+        rows.len()
+    ))
+}

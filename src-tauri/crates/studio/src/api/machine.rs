@@ -1,0 +1,196 @@
+//! The machine, the settings and the starter on the wire.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Arguments of `doctor`.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DoctorRequest {}
+
+/// What this machine is and what Attune can use of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DoctorReport {
+    /// The processor and the system.
+    pub platform: Platform,
+    /// What computes.
+    pub gpu_backend: GpuBackend,
+    /// Working memory.
+    pub memory: Memory,
+    /// The disk under the home folder.
+    pub disk: Disk,
+    /// The home folder.
+    pub home: PathBuf,
+    /// Why the home folder has its place: `ATTUNE_HOME` or the platform's folder.
+    pub home_reason: String,
+    /// The Hugging Face cache that is searched for models.
+    pub model_cache: PathBuf,
+    /// Version of Attune.
+    pub version: String,
+    /// What is wrong or worth knowing, one sentence each; empty when all is well.
+    pub findings: Vec<String>,
+}
+
+/// The processor and the system.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Platform {
+    /// `arm64` or `x86_64`.
+    pub architecture: String,
+    /// `linux` or `macos`.
+    pub system: String,
+    /// Name and version of the system, for people.
+    pub system_name: String,
+    /// Name of the processor.
+    pub chip: String,
+    /// Logical cores of the machine.
+    pub cores: usize,
+    /// Cores this process may use.
+    pub usable_cores: usize,
+}
+
+/// What computes, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GpuBackend {
+    /// The choice.
+    pub kind: GpuBackendKind,
+    /// Why, in a sentence.
+    pub reason: String,
+    /// What was looked for, and what was found.
+    pub looked_for: Vec<String>,
+}
+
+/// What can compute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GpuBackendKind {
+    /// NVIDIA.
+    Cuda,
+    /// Apple.
+    Metal,
+    /// The processor; always works.
+    Cpu,
+}
+
+impl GpuBackendKind {
+    /// As stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cuda => "cuda",
+            Self::Metal => "metal",
+            Self::Cpu => "cpu",
+        }
+    }
+}
+
+/// Working memory in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Of the machine, or of the container that limits this process.
+    pub total: u64,
+    /// Free for this process now.
+    pub available: u64,
+    /// The container's limit, where there is one below the machine's memory.
+    pub limit: Option<u64>,
+}
+
+/// A disk in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disk {
+    /// Size; 0 when it cannot be known.
+    pub total: u64,
+    /// Free.
+    pub available: u64,
+}
+
+/// Arguments of `settings`.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SettingsRequest {}
+
+/// One setting of an experiment, as forms, help and documents need it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SettingDefinition {
+    /// YAML key and `--set` key.
+    pub key: String,
+    /// Name for people.
+    pub title: String,
+    /// What it does and when to change it.
+    pub help: String,
+    /// Heading it stands under: `Dataset`, `Training`.
+    pub group: String,
+    /// `basic`, `advanced` or `expert`.
+    pub level: String,
+    /// What a value may be.
+    pub kind: SettingKind,
+    /// Value without a choice; null where one must be given or none is needed.
+    pub default: Value,
+    /// Whether a value must be given.
+    pub required: bool,
+    /// When it matters. Absent: always.
+    pub applies_when: Option<Condition>,
+    /// H2O LLM Studio's name, where it has the setting.
+    pub h2o_name: Option<String>,
+}
+
+/// Another setting that must have one value for this one to matter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Condition {
+    /// The other setting.
+    pub key: String,
+    /// The value it must have.
+    pub value: Value,
+}
+
+/// What a value may be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum SettingKind {
+    /// `true` or `false`.
+    Switch,
+    /// A whole number, both ends included.
+    Integer {
+        /// Lowest.
+        min: i64,
+        /// Highest.
+        max: i64,
+    },
+    /// A number, both ends included.
+    Number {
+        /// Lowest.
+        min: f64,
+        /// Highest.
+        max: f64,
+    },
+    /// One of a few words.
+    Choice {
+        /// The words.
+        choices: Vec<String>,
+    },
+    /// Any text.
+    Text,
+    /// A list of texts.
+    List {
+        /// The only texts there are; empty where any may stand.
+        choices: Vec<String>,
+    },
+}
+
+/// Arguments of `starter`.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StarterRequest {}
+
+/// What the starter installed, or found installed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Starter {
+    /// Id of the model.
+    pub model: String,
+    /// Id of the dataset to train on.
+    pub dataset: String,
+    /// Id of the dataset that training never sees.
+    pub held_out: String,
+    /// A prompt the untuned model cannot answer and the tuned one can.
+    pub prompt: String,
+}

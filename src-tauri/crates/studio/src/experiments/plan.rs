@@ -1,0 +1,188 @@
+//! From a request to an experiment's folder: everything is checked before anything is written.
+
+use crate::Studio;
+use crate::api::{Experiment, ExperimentStartRequest, ExperimentState, Level, Session};
+use crate::error::{Error, Result};
+use crate::experiments::start_point::Start;
+use crate::files::{PendingFolder, make_folder, require_space, write};
+use crate::models;
+use crate::naming::slug;
+use crate::settings::{ExperimentConfig, Layers, to_yaml};
+use crate::store::now;
+use attune_engine::{LINEAR_MODULES, ModelSpec};
+
+/// The file with an experiment's settings.
+pub(super) const CONFIG: &str = "config.yaml";
+
+/// Space beside the checkpoints: history, logs, the library.
+const MARGIN: u64 = 50_000_000;
+
+/// A validated experiment to be.
+pub(super) struct Plan {
+    name: String,
+    config: ExperimentConfig,
+    start: Start,
+}
+
+impl Plan {
+    /// Reads the settings and finds what they name.
+    pub(super) fn new(
+        studio: &Studio,
+        request: &ExperimentStartRequest,
+        session: &mut Session<'_>,
+    ) -> Result<Self> {
+        let mut layers = Layers::default();
+        if let Some(path) = &request.config {
+            layers.add_file(path)?;
+        }
+        layers.add_values(&request.settings)?;
+        request
+            .set
+            .iter()
+            .try_for_each(|assignment| layers.add_assignment(assignment))?;
+        let mut config = layers.finish()?;
+
+        let (store, home) = (studio.store()?, studio.home());
+        let dataset = store
+            .dataset(&config.dataset, home)
+            .map_err(|error| error.with_place("dataset"))?;
+        if let Some(validation) = &config.validation_dataset {
+            let validation = store
+                .dataset(validation, home)
+                .map_err(|error| error.with_place("validation_dataset"))?;
+            config.validation_dataset = Some(validation.id);
+        }
+        let model =
+            models::find(studio, &config.model).map_err(|error| error.with_place("model"))?;
+        model.require_usable()?;
+        let spec = ModelSpec::from_folder(&model.folder)?;
+        let name = config
+            .experiment_name
+            .clone()
+            .unwrap_or_else(|| format!("{} {}", dataset.name, model.name));
+        config.experiment_name = Some(name.clone());
+        config.dataset.clone_from(&dataset.id);
+        config.model = model.reference();
+        if config.seed < 0 {
+            config.seed = i64::from(rand::random::<u32>());
+        }
+        if config.max_length > spec.max_position_embeddings {
+            session.log(
+                Level::Warning,
+                format!(
+                    "max_length {} is more than the model's context; samples are cut at {} tokens",
+                    config.max_length, spec.max_position_embeddings
+                ),
+            );
+            config.max_length = spec.max_position_embeddings;
+        }
+        let start = Start::find(studio, &mut config, session)?;
+        require_space(
+            home.root(),
+            space_needed(&spec, &config),
+            "this run with its checkpoints",
+        )?;
+        Ok(Self {
+            name,
+            config,
+            start,
+        })
+    }
+
+    /// The experiment as it would be.
+    pub(super) fn preview(self, studio: &Studio) -> Experiment {
+        let id = slug(&self.name);
+        Experiment {
+            folder: studio.home().experiment(&id),
+            id,
+            method: method(&self.config).to_owned(),
+            name: self.name,
+            state: ExperimentState::Queued,
+            dataset: self.config.dataset,
+            model: self.config.model,
+            created_at: now(),
+            started_at: None,
+            ended_at: None,
+            step: 0,
+            total_steps: None,
+            epoch: 0.0,
+            loss: None,
+            validation_loss: None,
+            best_validation_loss: None,
+            best_step: None,
+            tokens_per_second: None,
+            peak_memory: None,
+            seconds_left: None,
+            pid: None,
+            error: None,
+        }
+    }
+
+    /// Writes folder and row, both or neither, and returns the id.
+    pub(super) fn make(self, studio: &Studio) -> Result<String> {
+        let home = studio.home();
+        let facts = (
+            self.config.dataset.as_str(),
+            self.config.model.as_str(),
+            method(&self.config),
+        );
+        make_folder(&home.experiment(""))?;
+        studio
+            .store()?
+            .add_experiment(&self.name, facts, home, |id| {
+                let pending = PendingFolder::new(&home.experiment(id))?;
+                write(
+                    &pending.path().join(CONFIG),
+                    to_yaml(&self.config)?.as_bytes(),
+                )?;
+                self.start.place(pending.path())?;
+                pending.finish(false).map(|_| ())
+            })
+    }
+}
+
+fn method(config: &ExperimentConfig) -> &'static str {
+    if config.lora { "lora" } else { "full" }
+}
+
+/// Bytes of the last and the best checkpoint and the one being written: each trained weight with
+/// AdamW's two moments, in float32.
+fn space_needed(spec: &ModelSpec, config: &ExperimentConfig) -> u64 {
+    const COPIES: u64 = 3;
+    const BYTES: u64 = 3 * 4;
+    let trained = if config.lora {
+        adapter_size(spec, config)
+    } else {
+        spec.parameter_count()
+    };
+    trained * BYTES * COPIES + MARGIN
+}
+
+/// Weights of the adapter: rank × (inputs + outputs) of each layer that carries one.
+fn adapter_size(spec: &ModelSpec, config: &ExperimentConfig) -> u64 {
+    let queries = spec.num_attention_heads * spec.head_dim;
+    let keys = spec.num_key_value_heads * spec.head_dim;
+    let sides = |module: &str| match module {
+        "q_proj" | "o_proj" => spec.hidden_size + queries,
+        "k_proj" | "v_proj" => spec.hidden_size + keys,
+        _ => spec.hidden_size + spec.intermediate_size,
+    };
+    let chosen = |module: &&str| {
+        config.lora_target_modules.is_empty()
+            || config.lora_target_modules.iter().any(|name| name == module)
+    };
+    let sides: usize = LINEAR_MODULES
+        .iter()
+        .copied()
+        .filter(|module| chosen(module))
+        .map(sides)
+        .sum();
+    (sides * config.lora_r * spec.num_hidden_layers) as u64
+}
+
+/// The refusal of a setting that names something unusable.
+pub(super) fn refuse(setting: &str, code: &str, message: String, remedy: &str) -> Error {
+    Error::new(code, message)
+        .with_remedy(remedy)
+        .with_place(setting)
+}

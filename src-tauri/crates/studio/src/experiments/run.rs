@@ -1,0 +1,267 @@
+//! One run of an experiment, from its place in the queue to its end.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use super::recorder::Recorder;
+use super::{Rows, StartPoint, config_of, find, refusal, tokenise};
+use crate::Studio;
+use crate::api::{Conversation, Event, Experiment, ExperimentState, Level, Session};
+use crate::datasets;
+use crate::error::{Error, Result};
+use crate::jobs::{RunningJob, Turn, asked};
+use crate::models;
+use crate::settings::{BackboneDtype, ExperimentConfig, ScheduleChoice};
+use crate::store::{JobState, Request, now};
+use crate::weights::load_decoder;
+use attune_data::{Sample, Tokenizer};
+use attune_engine::{DType, Decoder, LoraConfig, Outcome, Schedule, TrainOptions};
+
+/// The only device of this build.
+const DEVICE: &str = "cpu";
+
+/// Trains experiment `id` from its last checkpoint, or from its start, to its end or to a pause.
+pub(super) fn run(studio: &Studio, id: &str, session: &mut Session<'_>) -> Result<Experiment> {
+    let store = studio.store()?;
+    let experiment = store.experiment(id, studio.home())?;
+    if store.live_job(id, studio.home())?.is_some() {
+        return Err(refusal(
+            &experiment,
+            "experiment-running",
+            "It is running in another process already.",
+        ));
+    }
+    let mut job = RunningJob::join(studio, "train", id, DEVICE)?;
+    store.set_experiment_state(id, ExperimentState::Queued, None)?;
+    let result = match job.wait(studio, DEVICE, session)? {
+        Turn::GivenUp(_) => Err(Error::cancelled()),
+        Turn::Mine => {
+            store.set_experiment_state(id, ExperimentState::Running, None)?;
+            let control = session.control();
+            job.listen(studio, control, || {
+                train_logged(studio, &job, &experiment, session)
+            })?
+        }
+    };
+    let (job_state, state, error) = end_of(result, session);
+    store.set_experiment_state(id, state, error.as_ref())?;
+    job.end(store, job_state, error.as_ref())?;
+    error.map_or_else(|| find(studio, id), Err)
+}
+
+/// What an outcome means for the job, for the experiment, and for the person.
+fn end_of(
+    result: Result<Outcome>,
+    session: &Session<'_>,
+) -> (JobState, ExperimentState, Option<Error>) {
+    match result {
+        Ok(Outcome::Finished | Outcome::StoppedEarly) => {
+            (JobState::Finished, ExperimentState::Finished, None)
+        }
+        Ok(Outcome::Paused) => (JobState::Cancelled, ExperimentState::Paused, None),
+        Ok(Outcome::Stopped) => (JobState::Cancelled, ExperimentState::Stopped, None),
+        // Asked to end before the first step: there is nothing to keep, and nothing went wrong.
+        Err(error) if error.code == Error::cancelled().code => match asked(session.control()) {
+            Some(Request::Stop) => (JobState::Cancelled, ExperimentState::Stopped, None),
+            _ => (JobState::Cancelled, ExperimentState::Paused, None),
+        },
+        Err(error) => (JobState::Failed, ExperimentState::Failed, Some(error)),
+    }
+}
+
+/// Trains, and keeps what was said in the experiment's log.txt.
+fn train_logged(
+    studio: &Studio,
+    job: &RunningJob,
+    experiment: &Experiment,
+    session: &mut Session<'_>,
+) -> Result<Outcome> {
+    let path = experiment.folder.join("log.txt");
+    let control = session.control();
+    let mut forward = |event: Event| {
+        if let Event::Log { message, .. } = &event {
+            note(&path, message);
+        }
+        session.report(event);
+    };
+    note(&path, "started");
+    let result = train(
+        studio,
+        job,
+        experiment,
+        &mut Session::new(&mut forward, control),
+    );
+    match &result {
+        Ok(outcome) => note(&path, &format!("ended: {outcome:?}")),
+        Err(error) => note(&path, &format!("failed: {error}")),
+    }
+    result
+}
+
+/// A line of the log. The log is a comfort; a full disk is reported by what matters more.
+fn note(path: &Path, message: &str) {
+    if let Ok(mut file) = OpenOptions::new().create(true).append(true).open(path) {
+        let _ = writeln!(file, "{} {message}", now());
+    }
+}
+
+fn train(
+    studio: &Studio,
+    job: &RunningJob,
+    experiment: &Experiment,
+    session: &mut Session<'_>,
+) -> Result<Outcome> {
+    let config = config_of(experiment)?;
+    let model = models::find(studio, &config.model)?;
+    studio.unload();
+    let (train, validation) = samples(studio, experiment, &config, &model.folder, session)?;
+    let start = StartPoint::of(experiment, &model.folder);
+    let mut decoder = prepare(&start, &model.name, &config, session)?;
+    session.check()?;
+    let checkpoints = experiment.folder.join("checkpoints");
+    crate::files::make_folder(&checkpoints)?;
+    let mut recorder = Recorder::new(studio, job, experiment)?;
+    let control = session.control().training();
+    let outcome = attune_engine::train(
+        &mut decoder,
+        &train,
+        &validation,
+        &options(&config),
+        &checkpoints,
+        control,
+        &mut |event| recorder.record(event, session),
+    );
+    recorder.finish()?;
+    Ok(outcome?)
+}
+
+/// The samples to train on and those to validate on.
+fn samples(
+    studio: &Studio,
+    experiment: &Experiment,
+    config: &ExperimentConfig,
+    model: &Path,
+    session: &mut Session<'_>,
+) -> Result<(Vec<Sample>, Vec<Sample>)> {
+    let mut tokenizer = Tokenizer::from_folder(model)?;
+    // A template may print the date: a run continued tomorrow must see the samples of today.
+    tokenizer.set_time(
+        SystemTime::UNIX_EPOCH + Duration::from_secs(experiment.created_at.max(0) as u64),
+    );
+    let (store, home) = (studio.store()?, studio.home());
+    let conversations = datasets::conversations(&store.dataset(&config.dataset, home)?, session)?;
+    let rows = Rows::choose(config, conversations.len());
+    let pick = |rows: &[usize]| {
+        rows.iter()
+            .map(|row| &conversations[*row])
+            .collect::<Vec<_>>()
+    };
+    let train = tokenised(&tokenizer, &pick(&rows.train), config, session)?;
+    let validation = match &config.validation_dataset {
+        Some(validation) => {
+            let held_out = datasets::conversations(&store.dataset(validation, home)?, session)?;
+            tokenised(
+                &tokenizer,
+                &held_out.iter().collect::<Vec<_>>(),
+                config,
+                session,
+            )?
+        }
+        None if rows.validation.is_empty() => Vec::new(),
+        None => tokenised(&tokenizer, &pick(&rows.validation), config, session)?,
+    };
+    Ok((train, validation))
+}
+
+fn tokenised(
+    tokenizer: &Tokenizer,
+    conversations: &[&Conversation],
+    config: &ExperimentConfig,
+    session: &mut Session<'_>,
+) -> Result<Vec<Sample>> {
+    let found = tokenise(
+        tokenizer,
+        conversations,
+        config.max_length,
+        config.mask_prompt_labels,
+        session,
+    )?;
+    if let Some(problem) = found.first_problem {
+        if found.samples.is_empty() {
+            return Err(problem);
+        }
+        session.log(
+            Level::Warning,
+            format!("{} conversations are left out: {problem}", found.skipped),
+        );
+    }
+    Ok(found.samples)
+}
+
+/// The model with what is to be trained of it.
+fn prepare(
+    start: &StartPoint,
+    name: &str,
+    config: &ExperimentConfig,
+    session: &mut Session<'_>,
+) -> Result<Decoder> {
+    let dtype = match config.backbone_dtype {
+        BackboneDtype::Bfloat16 if config.lora => DType::BF16,
+        BackboneDtype::Float16 if config.lora => DType::F16,
+        _ => DType::F32,
+    };
+    let mut decoder = load_decoder(&start.base, name, dtype, session)?;
+    match &start.adapter {
+        Some(adapter) => {
+            decoder.load_adapter(adapter)?;
+        }
+        None if config.lora => decoder.attach_lora(&lora(config), config.seed.max(0) as u64)?,
+        None => {}
+    }
+    if !config.lora {
+        decoder.make_trainable()?;
+    }
+    Ok(decoder)
+}
+
+fn lora(config: &ExperimentConfig) -> LoraConfig {
+    LoraConfig {
+        r: config.lora_r,
+        lora_alpha: config.lora_alpha,
+        target_modules: config.lora_target_modules.clone(),
+        use_rslora: config.use_rslora,
+    }
+}
+
+fn options(config: &ExperimentConfig) -> TrainOptions {
+    TrainOptions {
+        epochs: config.epochs,
+        max_steps: config.max_steps,
+        batch_size: config.batch_size,
+        grad_accumulation: config.grad_accumulation,
+        max_length: config.max_length,
+        packing: config.packing,
+        learning_rate: config.learning_rate,
+        schedule: match config.schedule {
+            ScheduleChoice::Cosine => Schedule::Cosine,
+            ScheduleChoice::Linear => Schedule::Linear,
+            ScheduleChoice::Constant => Schedule::Constant,
+        },
+        min_learning_rate_ratio: config.min_learning_rate_ratio,
+        warmup_epochs: config.warmup_epochs,
+        weight_decay: config.weight_decay,
+        beta1: config.adam_beta1,
+        beta2: config.adam_beta2,
+        epsilon: config.adam_epsilon,
+        gradient_clip: config.gradient_clip,
+        seed: config.seed.max(0) as u64,
+        shuffle: config.shuffle,
+        gradient_checkpointing: config.gradient_checkpointing,
+        evaluation_epochs: config.evaluation_epochs,
+        evaluate_before_training: config.evaluate_before_training,
+        early_stopping_patience: config.early_stopping_patience,
+        checkpoint_steps: config.checkpoint_steps,
+    }
+}

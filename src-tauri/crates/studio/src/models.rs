@@ -1,0 +1,241 @@
+//! The models this machine has: the bundled one, added folders, and the Hugging Face cache.
+
+mod cache;
+mod facts;
+
+use std::path::{Path, PathBuf};
+
+use crate::Studio;
+use crate::api::{
+    Model, ModelOrigin, ModelReport, ModelsAddRequest, ModelsInspectRequest, ModelsListRequest,
+    ModelsRemoveRequest, Removed, Session,
+};
+use crate::error::{Error, Result};
+use crate::naming::{Named, resolve};
+use attune_data::Tokenizer;
+use attune_engine::{DType, ModelSpec};
+
+pub(crate) use cache::cache_folder;
+
+/// A model by name and place; its files are not read yet.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    /// Unique id.
+    pub(crate) id: String,
+    /// The name its owner gave it, or the id.
+    pub(crate) name: String,
+    /// Where it comes from.
+    pub(crate) origin: ModelOrigin,
+    /// Where it lies.
+    pub(crate) folder: PathBuf,
+}
+
+impl Named for Known {
+    fn id(&self) -> &str {
+        &self.id
+    }
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Known {
+    fn describe(self) -> Model {
+        let (facts, problem) = match facts::read(&self.folder) {
+            Ok(facts) => (Some(facts), None),
+            Err(problem) => (None, Some(problem)),
+        };
+        Model {
+            id: self.id,
+            name: self.name,
+            origin: self.origin,
+            folder: self.folder,
+            facts,
+            problem,
+        }
+    }
+}
+
+/// Lists the models this machine has.
+pub(crate) fn list(
+    studio: &Studio,
+    _: ModelsListRequest,
+    _: &mut Session<'_>,
+) -> Result<Vec<Model>> {
+    Ok(known(studio)?.into_iter().map(Known::describe).collect())
+}
+
+/// Adds a model folder to the library; it stays where it is.
+pub(crate) fn add(
+    studio: &Studio,
+    request: ModelsAddRequest,
+    _: &mut Session<'_>,
+) -> Result<Model> {
+    let folder = request
+        .path
+        .canonicalize()
+        .map_err(|source| Error::file("open", &request.path, &source))?;
+    facts::read(&folder)?;
+    let own = folder
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
+    let name = request.name.or(own).unwrap_or_else(|| "model".to_owned());
+    remember(studio, &name, ModelOrigin::Added, &folder)
+}
+
+/// Puts a folder on the library's list.
+pub(crate) fn remember(
+    studio: &Studio,
+    name: &str,
+    origin: ModelOrigin,
+    folder: &Path,
+) -> Result<Model> {
+    let stored = studio.store()?.add_model(name, origin, folder)?;
+    Ok(Known {
+        id: stored.id,
+        name: stored.name,
+        origin: stored.origin,
+        folder: stored.folder,
+    }
+    .describe())
+}
+
+/// Shows a model in detail.
+pub(crate) fn inspect(
+    studio: &Studio,
+    request: ModelsInspectRequest,
+    _: &mut Session<'_>,
+) -> Result<ModelReport> {
+    let known = find(studio, &request.model)?;
+    let spec = ModelSpec::from_folder(&known.folder)?;
+    let tokenizer = Tokenizer::from_folder(&known.folder)?;
+    let experiments = studio.store()?.experiments(studio.home())?;
+    let reference = known.reference();
+    Ok(ModelReport {
+        vocabulary: spec.vocab_size,
+        layers: spec.num_hidden_layers,
+        hidden_size: spec.hidden_size,
+        intermediate_size: spec.intermediate_size,
+        attention_heads: spec.num_attention_heads,
+        key_value_heads: spec.num_key_value_heads,
+        tied_head: spec.tie_word_embeddings,
+        stop_tokens: tokenizer
+            .stop_tokens()
+            .iter()
+            .filter_map(|token| tokenizer.token_text(*token))
+            .collect(),
+        template_source: tokenizer.template().source().to_owned(),
+        experiments: experiments
+            .into_iter()
+            .filter(|one| one.model == reference)
+            .map(|one| one.id)
+            .collect(),
+        model: known.describe(),
+    })
+}
+
+/// Forgets an added model; its folder stays.
+pub(crate) fn remove(
+    studio: &Studio,
+    request: ModelsRemoveRequest,
+    _: &mut Session<'_>,
+) -> Result<Removed> {
+    let known = resolve("model", &request.model, known(studio)?)?;
+    let store = studio.store()?;
+    let freed = match known.origin {
+        ModelOrigin::Added => 0,
+        ModelOrigin::Bundled => crate::files::remove_folder(&known.folder)?,
+        ModelOrigin::Cache | ModelOrigin::Folder => {
+            return Err(Error::new(
+                "model-not-ours",
+                format!("`{}` belongs to the Hugging Face cache", known.id),
+            )
+            .with_remedy(
+                "Remove it with the tool that downloaded it; other programs may use it too.",
+            )
+            .with_place(known.folder.display().to_string()));
+        }
+    };
+    store.remove_model(&known.id)?;
+    Ok(Removed {
+        id: known.id,
+        name: known.name,
+        freed,
+    })
+}
+
+/// The model that `reference` means: one of the library or the cache, else a folder.
+pub(crate) fn find(studio: &Studio, reference: &str) -> Result<Known> {
+    let known = known(studio)?;
+    let exact = known
+        .iter()
+        .find(|model| model.id == reference || model.name == reference);
+    let folder = Path::new(reference);
+    if exact.is_none() && folder.is_dir() {
+        let folder = folder
+            .canonicalize()
+            .map_err(|source| Error::file("open", folder, &source))?;
+        // A folder that the library knows keeps its name, however it is referred to.
+        let listed = known.into_iter().find(|model| model.folder == folder);
+        return Ok(listed.unwrap_or_else(|| {
+            let id = folder.display().to_string();
+            let name = folder
+                .file_name()
+                .map_or_else(|| id.clone(), |name| name.to_string_lossy().into_owned());
+            Known {
+                id,
+                name,
+                origin: ModelOrigin::Folder,
+                folder,
+            }
+        }));
+    }
+    resolve("model", reference, known).map_err(|error| match error.code.as_str() {
+        "model-not-found" => {
+            let remedy = error.remedy.clone().unwrap_or_default();
+            error.with_remedy(format!("{remedy} A model folder can be given by its path."))
+        }
+        _ => error,
+    })
+}
+
+impl Known {
+    /// What finds this model again from any folder: what an experiment records.
+    pub(crate) fn reference(&self) -> String {
+        self.id.clone()
+    }
+
+    /// Refuses a model whose files are missing, cut off or of a kind the engine does not know.
+    pub(crate) fn require_usable(&self) -> Result<()> {
+        facts::read(&self.folder).map(|_| ())
+    }
+}
+
+/// The precision a model is stored in, for writing it back as it was.
+pub(crate) fn dtype(folder: &Path) -> Result<DType> {
+    Ok(match facts::read(folder)?.dtype.as_str() {
+        "bfloat16" => DType::BF16,
+        "float16" => DType::F16,
+        _ => DType::F32,
+    })
+}
+
+/// Bundled and added models, then those of the cache.
+fn known(studio: &Studio) -> Result<Vec<Known>> {
+    let stored = studio.store()?.models()?.into_iter();
+    let mut known: Vec<Known> = stored
+        .map(|model| Known {
+            id: model.id,
+            name: model.name,
+            origin: model.origin,
+            folder: model.folder,
+        })
+        .collect();
+    known.extend(cache::models().into_iter().map(|(id, folder)| Known {
+        name: id.clone(),
+        id,
+        origin: ModelOrigin::Cache,
+        folder,
+    }));
+    Ok(known)
+}

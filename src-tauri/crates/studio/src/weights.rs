@@ -1,0 +1,206 @@
+//! Which files a request means by "model, adapter, experiment", and loading them once.
+
+use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
+
+use crate::Studio;
+use crate::api::{CheckpointChoice, Progress, Session, Weights};
+use crate::error::{Error, Result};
+use crate::experiments::{StartPoint, config_of};
+use crate::files::link;
+use crate::models;
+use crate::settings::{ExperimentConfig, SaveCheckpoint};
+use attune_data::Tokenizer;
+use attune_engine::{DType, Decoder, Device};
+
+/// The files behind a [`Weights`].
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Files {
+    /// For people: `attune-starter`, `orders-1 (step 120)`.
+    pub(crate) name: String,
+    /// The model's own folder: configuration, tokenizer, template.
+    pub(crate) model: PathBuf,
+    /// The folder the weights are read from; the model's own unless every weight was tuned.
+    pub(crate) base: PathBuf,
+    /// The adapter on top.
+    pub(crate) adapter: Option<PathBuf>,
+    /// The experiment's settings, if the weights come from one.
+    pub(crate) config: Option<ExperimentConfig>,
+}
+
+impl Files {
+    /// Finds the files, and refuses what contradicts itself.
+    pub(crate) fn find(studio: &Studio, weights: &Weights) -> Result<Self> {
+        match (&weights.experiment, &weights.model) {
+            (Some(experiment), _) => {
+                if weights.adapter.is_some() || weights.model.is_some() {
+                    return Err(Error::new(
+                        "weights-conflict",
+                        "an experiment brings its own model and adapter",
+                    )
+                    .with_remedy(
+                        "Give either an experiment, or a model with an optional adapter.",
+                    ));
+                }
+                Self::of_experiment(studio, experiment, weights.checkpoint)
+            }
+            (None, Some(model)) => Self::of_model(studio, model, weights.adapter.as_deref()),
+            (None, None) => Err(Error::new(
+                "weights-missing",
+                "neither a model nor an experiment is given",
+            )
+            .with_remedy(
+                "Name a model (`attune models list`) or an experiment (`attune experiments list`).",
+            )),
+        }
+    }
+
+    fn of_model(studio: &Studio, model: &str, adapter: Option<&Path>) -> Result<Self> {
+        let known = models::find(studio, model)?;
+        if let Some(adapter) = adapter
+            && !adapter.join("adapter_config.json").is_file()
+        {
+            return Err(Error::new(
+                "adapter-missing",
+                format!("{} holds no adapter", adapter.display()),
+            )
+            .with_remedy("Choose a folder with adapter_config.json and adapter_model.safetensors.")
+            .with_place(adapter.display().to_string()));
+        }
+        Ok(Self {
+            name: known.name,
+            model: known.folder.clone(),
+            base: known.folder,
+            adapter: adapter.map(Path::to_owned),
+            config: None,
+        })
+    }
+
+    fn of_experiment(
+        studio: &Studio,
+        reference: &str,
+        choice: Option<CheckpointChoice>,
+    ) -> Result<Self> {
+        let experiment = studio.store()?.experiment(reference, studio.home())?;
+        let config = config_of(&experiment)?;
+        let choice = choice.unwrap_or(match config.save_checkpoint {
+            SaveCheckpoint::Best => CheckpointChoice::Best,
+            SaveCheckpoint::Last => CheckpointChoice::Last,
+        });
+        let checkpoints = experiment.folder.join("checkpoints");
+        let last = attune_engine::last_checkpoint(&checkpoints)?;
+        let checkpoint = match choice {
+            CheckpointChoice::Best => attune_engine::best_checkpoint(&checkpoints)?.or(last),
+            CheckpointChoice::Last => last,
+        };
+        let checkpoint = checkpoint.ok_or_else(|| {
+            Error::new(
+                "no-checkpoint",
+                format!("the experiment `{}` has no checkpoint yet", experiment.id),
+            )
+            .with_remedy("Wait for its first checkpoint, or continue it.")
+        })?;
+        let model = models::find(studio, &config.model)?.folder;
+        let start = StartPoint::of(&experiment, &model);
+        let tuned_adapter = checkpoint.folder.join("adapter_config.json").is_file();
+        if !tuned_adapter {
+            complete(&checkpoint.folder, &model)?;
+        }
+        Ok(Self {
+            name: format!("{} (step {})", experiment.name, checkpoint.step),
+            base: if tuned_adapter {
+                start.base
+            } else {
+                checkpoint.folder.clone()
+            },
+            adapter: tuned_adapter.then_some(checkpoint.folder),
+            model,
+            config: Some(config),
+        })
+    }
+
+    /// The tokenizer, from the model's own folder: a checkpoint holds weights only.
+    pub(crate) fn tokenizer(&self) -> Result<Tokenizer> {
+        Ok(Tokenizer::from_folder(&self.model)?)
+    }
+}
+
+/// A checkpoint of every weight holds the weights alone; with the model's configuration beside them
+/// it is a folder that loads.
+fn complete(checkpoint: &Path, model: &Path) -> Result<()> {
+    let config = checkpoint.join("config.json");
+    if config.is_file() {
+        Ok(())
+    } else {
+        link(&model.join("config.json"), &config)
+    }
+}
+
+/// Weights in memory.
+pub(crate) struct Loaded {
+    files: Files,
+    /// The model, with its adapter.
+    pub(crate) decoder: Decoder,
+    /// Its tokenizer.
+    pub(crate) tokenizer: Tokenizer,
+}
+
+impl std::fmt::Debug for Loaded {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Loaded")
+            .field("files", &self.files)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads a model's weights, with progress.
+pub(crate) fn load_decoder(
+    base: &Path,
+    name: &str,
+    dtype: DType,
+    session: &mut Session<'_>,
+) -> Result<Decoder> {
+    const PARTS: u64 = 1000;
+    session.check()?;
+    let mut progress = Progress::new(format!("Loading {name}"), Some(PARTS));
+    let mut report = |part: f32| progress.report((part * PARTS as f32) as u64, session);
+    Ok(Decoder::load(base, dtype, &Device::Cpu, &mut report)?)
+}
+
+/// Does `work` with the weights in memory, loading them unless they are the ones used last.
+pub(crate) fn with_loaded<T>(
+    studio: &Studio,
+    files: &Files,
+    session: &mut Session<'_>,
+    work: impl FnOnce(&Loaded, &mut Session<'_>) -> Result<T>,
+) -> Result<T> {
+    let mut slot = studio.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+    let loaded = match slot.take().filter(|loaded| loaded.files == *files) {
+        Some(loaded) => loaded,
+        None => load(files, session)?,
+    };
+    let result = work(&loaded, session);
+    *slot = Some(loaded);
+    result
+}
+
+fn load(files: &Files, session: &mut Session<'_>) -> Result<Loaded> {
+    let tokenizer = files.tokenizer()?;
+    let mut decoder = load_decoder(&files.base, &files.name, DType::F32, session)?;
+    if let Some(adapter) = &files.adapter {
+        decoder.load_adapter(adapter)?;
+    }
+    Ok(Loaded {
+        files: files.clone(),
+        decoder,
+        tokenizer,
+    })
+}
+
+impl Studio {
+    /// Gives back the memory of the weights used last.
+    pub(crate) fn unload(&self) {
+        *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
