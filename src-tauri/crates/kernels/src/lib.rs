@@ -9,6 +9,7 @@
 //! Gradients of parameters are *added* to a tensor the caller owns.
 
 mod adamw;
+mod add;
 mod attention;
 mod bias;
 mod cross_entropy;
@@ -23,6 +24,7 @@ mod storage;
 mod swiglu;
 
 pub use adamw::{AdamW, adamw};
+pub use add::add;
 pub use attention::{Attention, Span};
 pub use bias::{add_bias, add_column_sums};
 pub use candle_core::Result;

@@ -1,5 +1,7 @@
 //! Installs what the program brings along, so that the whole story runs without a network.
 
+mod bundle;
+
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
@@ -34,7 +36,7 @@ pub(crate) fn install(
     _: StarterRequest,
     session: &mut Session<'_>,
 ) -> Result<Starter> {
-    place(studio, &crate::starter::bundle()?, session)
+    place(studio, &bundle::bundle()?, session)
 }
 
 fn place(studio: &Studio, bundle: &Bundle, session: &mut Session<'_>) -> Result<Starter> {
