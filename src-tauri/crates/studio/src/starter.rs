@@ -13,14 +13,3 @@ pub mod order;
 pub mod phrasing;
 pub mod record;
 pub mod world;
-
-use crate::error::{Error, Result};
-use crate::first_start::Bundle;
-
-/// The bundled model and its data.
-pub(crate) fn bundle() -> Result<Bundle> {
-    Err(
-        Error::new("starter-missing", "this build brings no starter model")
-            .with_remedy("Add a model folder with `attune models add`."),
-    )
-}

@@ -10,8 +10,10 @@ const MODEL: &[(&str, &[u8])] = &[];
 /// The bundled model and its data.
 pub(super) fn bundle() -> Result<Bundle> {
     if MODEL.is_empty() {
-        return Err(Error::new("starter-missing", "this build brings no starter model")
-            .with_remedy("Add a model folder with `attune models add`."));
+        return Err(
+            Error::new("starter-missing", "this build brings no starter model")
+                .with_remedy("Add a model folder with `attune models add`."),
+        );
     }
     let data = SampleDataset::generate();
     Ok(Bundle {
@@ -19,7 +21,11 @@ pub(super) fn bundle() -> Result<Bundle> {
         files: MODEL.to_vec(),
         dataset: "orders",
         train: jsonl(&data.train),
-        prompt: data.held_out.first().map(|row| row.instruction.clone()).unwrap_or_default(),
+        prompt: data
+            .held_out
+            .first()
+            .map(|row| row.instruction.clone())
+            .unwrap_or_default(),
         held_out: jsonl(&data.held_out),
     })
 }
