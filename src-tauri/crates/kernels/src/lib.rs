@@ -36,5 +36,12 @@ pub use rms_norm::{rms_norm, rms_norm_backward};
 pub use rope::{Rotation, rope};
 pub use swiglu::{swiglu, swiglu_backward};
 
+/// Runs `work` on a thread of the pool. A kernel called from there divides its work at little
+/// cost; called from outside, each one hands over to the pool and sleeps, which took a small
+/// model longer than its arithmetic.
+pub fn in_pool<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    rayon::scope(|_| work())
+}
+
 #[cfg(test)]
 mod tests;
