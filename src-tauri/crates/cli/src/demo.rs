@@ -10,7 +10,7 @@ use attune_studio::api::{
     ExperimentRequest, ExperimentStartRequest, ExperimentState, ExperimentsListRequest, Export,
     ExportFormat, ExportRequest, Reply, Role, Starter, StarterRequest, Turn, Weights, peak_memory,
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::arguments::DemoArguments;
 use crate::failure::{Failure, Outcome};
@@ -25,28 +25,6 @@ const NAME: &str = "attune-demo";
 
 /// Longest answer in tokens; the longest order is shorter.
 const LONGEST_ANSWER: usize = 200;
-
-/// What suits the starter and its task, as the model's own page in the manual describes it. Nothing
-/// is held out for validation: the rows to measure on are a dataset of their own.
-fn settings(starter: &Starter) -> Map<String, Value> {
-    let settings = json!({
-        "experiment_name": NAME,
-        "model": starter.model,
-        "dataset": starter.dataset,
-        "validation_size": 0,
-        "evaluation_epochs": 0,
-        "seed": 1,
-        "epochs": 5,
-        "batch_size": 8,
-        "learning_rate": 4e-3,
-        "warmup_epochs": 0.2,
-        "gradient_clip": 1,
-        "lora_r": 16,
-        "lora_alpha": 32,
-        "max_length_inference": LONGEST_ANSWER,
-    });
-    settings.as_object().cloned().unwrap_or_default()
-}
 
 /// A demo that only shows that it runs: few steps, few rows.
 const QUICK: (u64, usize) = (4, 4);
@@ -279,8 +257,15 @@ impl Story<'_, '_> {
     }
 }
 
+/// The starter's own settings, on what it installed.
 fn start(starter: &Starter, quick: bool) -> Call {
-    let mut settings = settings(starter);
+    let mut settings = starter.settings.clone();
+    let named = [
+        ("experiment_name", NAME),
+        ("model", &starter.model),
+        ("dataset", &starter.dataset),
+    ];
+    settings.extend(named.map(|(key, value)| (key.to_owned(), value.into())));
     if quick {
         settings.insert("max_steps".to_owned(), QUICK.0.into());
     }

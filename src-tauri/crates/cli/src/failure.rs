@@ -8,6 +8,7 @@ use serde_json::json;
 use attune_studio::Error;
 
 use crate::output::Output;
+use crate::words::printable;
 
 /// What everything in this program returns.
 pub(crate) type Outcome<T> = Result<T, Failure>;
@@ -58,7 +59,7 @@ impl Failure {
                 // Standard output may be what is broken.
                 let _ = output.line(&json!({ "error": error }));
             }
-            let _ = std::io::stderr().write_all(sentences(error).as_bytes());
+            let _ = std::io::stderr().write_all(printable(&sentences(error)).as_bytes());
         }
         ExitCode::from(self.exit_code())
     }

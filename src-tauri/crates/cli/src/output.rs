@@ -1,12 +1,14 @@
 //! Standard output: results, in words or as JSON. Progress and notes never come here.
 
-use std::io::{ErrorKind, Stdout, Write};
+use std::borrow::Cow;
+use std::io::{ErrorKind, IsTerminal, Stdout, Write};
 
 use serde_json::{Value, json};
 
 use attune_studio::api::{Event, Reply};
 
 use crate::failure::{Failure, Outcome};
+use crate::words::printable;
 
 /// Where results go.
 #[derive(Debug)]
@@ -29,9 +31,15 @@ impl Output {
         self.json
     }
 
-    /// Writes text as it is.
+    /// Writes text.
     pub(crate) fn text(&self, text: &str) -> Outcome<()> {
         let mut stdout = self.stdout.lock();
+        // A file gets the text as it is.
+        let text = if stdout.is_terminal() {
+            printable(text)
+        } else {
+            Cow::Borrowed(text)
+        };
         match stdout
             .write_all(text.as_bytes())
             .and_then(|()| stdout.flush())

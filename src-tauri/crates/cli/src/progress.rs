@@ -11,6 +11,7 @@ use std::io::{IsTerminal, Write};
 use attune_studio::api::{Event, Level};
 
 use crate::output::Output;
+use crate::words::printable;
 
 /// Shows what a command reports while it works.
 pub(crate) trait View {
@@ -34,7 +35,7 @@ pub(crate) fn view(output: &Output, streams: bool) -> Box<dyn View + '_> {
 
 /// Writes a line to stderr. Where that fails, there is nobody to tell.
 fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(std::io::stderr(), "{}", printable(line));
 }
 
 /// A log event as a line.

@@ -1,5 +1,6 @@
 //! Numbers, sizes and durations as a person reads them.
 
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Narrow, and never the end of a line: groups digits and separates a number from its unit.
@@ -118,6 +119,24 @@ pub(crate) fn shortened(text: &str, width: usize) -> String {
     format!("{}…", kept.trim_end())
 }
 
+/// The text with control characters made visible: what a model says, or what stands in a dataset,
+/// must not move the cursor or give the terminal orders.
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+    const PICTURES: u32 = 0x2400;
+    let orders = |letter: char| letter.is_control() && !matches!(letter, '\n' | '\t');
+    if !text.contains(orders) {
+        return Cow::Borrowed(text);
+    }
+    let shown = |letter: char| match letter {
+        letter if !orders(letter) => letter,
+        '\0'..='\x1f' => {
+            char::from_u32(PICTURES + letter as u32).unwrap_or(char::REPLACEMENT_CHARACTER)
+        }
+        _ => char::REPLACEMENT_CHARACTER,
+    };
+    Cow::Owned(text.chars().map(shown).collect())
+}
+
 /// The text with every line moved in.
 pub(crate) fn indented(text: &str, by: usize) -> String {
     let space = " ".repeat(by);
@@ -176,6 +195,13 @@ mod tests {
             [percent(0.96), percent(0.0317), percent(1.0)].map(|text| plain(&text)),
             ["96 %", "3.2 %", "100 %"]
         );
+    }
+
+    /// Escape sequences could clear the screen, or forge what stands on it.
+    #[test]
+    fn no_text_gives_the_terminal_orders() {
+        assert_eq!(printable("a\tb\nc"), "a\tb\nc");
+        assert_eq!(printable("\x1b[2Jhi\r\u{9b}1m"), "␛[2Jhi␍\u{fffd}1m");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::run::{Run, numbers};
 use super::{View, logged, say, waiting};
 use crate::output::Output;
-use crate::words::time_left;
+use crate::words::{printable, time_left};
 
 const KNOWN: &str = "{prefix} {bar:24.cyan/dim} {percent:>3} % {wide_msg:.dim}";
 const UNKNOWN: &str = "{prefix} {spinner:.cyan} {human_pos} {wide_msg:.dim}";
@@ -43,7 +43,7 @@ impl<'a> Bars<'a> {
         let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
         // The templates are constants; a wrong one shows the default bar and fails a test.
         bar.set_style(style(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
-        bar.set_prefix(what.to_owned());
+        bar.set_prefix(printable(what).into_owned());
         bar.enable_steady_tick(TICK);
         self.bar = Some((what.to_owned(), bar.clone()));
         bar

@@ -27,5 +27,6 @@ pub(super) fn bundle() -> Result<Bundle> {
             .map(|row| row.instruction.clone())
             .unwrap_or_default(),
         held_out: jsonl(&data.held_out),
+        settings: include_str!("../../assets/starter/demo.yaml"),
     })
 }
