@@ -95,23 +95,20 @@ fn adapter(fixture: &Fixture, table: &mut Table) {
 /// Twenty optimiser steps through the loop that users run.
 fn training(fixture: &Fixture, kind: &str, recorded: &Training, table: &mut Table) {
     let mut decoder = subject::base(fixture);
-    let [losses, norms, weights] = match kind {
-        "lora" => {
-            decoder.load_adapter(&fixture.adapter()).unwrap();
-            [
-                "20 LoRA steps: losses",
-                "20 LoRA steps: norms",
-                "20 LoRA steps: weights",
-            ]
-        }
-        _ => {
-            decoder.make_trainable().unwrap();
-            [
-                "20 full steps: losses",
-                "20 full steps: norms",
-                "20 full steps: weights",
-            ]
-        }
+    let [losses, norms, weights] = if kind == "lora" {
+        decoder.load_adapter(&fixture.adapter()).unwrap();
+        [
+            "20 LoRA steps: losses",
+            "20 LoRA steps: norms",
+            "20 LoRA steps: weights",
+        ]
+    } else {
+        decoder.make_trainable().unwrap();
+        [
+            "20 full steps: losses",
+            "20 full steps: norms",
+            "20 full steps: weights",
+        ]
     };
     // Copies: the training changes the tensors in place.
     let before = decoder

@@ -16,8 +16,8 @@ use attune_engine::{
     Control, DType, Decoder, Device, LoraConfig, ModelSpec, SamplingOptions, Schedule, TrainEvent,
     TrainOptions, generate, train,
 };
-use attune_studio::starter::{self, corpus::Corpus};
 use attune_studio::starter::dataset::{Row, SEED, SampleDataset};
+use attune_studio::starter::{self, corpus::Corpus};
 use serde::Deserialize;
 use serde_json::json;
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
@@ -61,7 +61,7 @@ fn install(model: &Path) -> Result<()> {
     let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/starter");
     for (name, _) in starter::MODEL_FILES {
         // The card is written by hand: it says what was measured and what it means.
-        if name != "README.md" {
+        if *name != "README.md" {
             fs::copy(model.join(name), assets.join(name))?;
         }
     }

@@ -39,7 +39,7 @@ pub(crate) fn install(
     _: StarterRequest,
     session: &mut Session<'_>,
 ) -> Result<Starter> {
-    place(studio, &bundle::bundle()?, session)
+    place(studio, &bundle::bundle(), session)
 }
 
 fn place(studio: &Studio, bundle: &Bundle, session: &mut Session<'_>) -> Result<Starter> {

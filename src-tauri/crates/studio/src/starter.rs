@@ -14,10 +14,6 @@ pub mod phrasing;
 pub mod record;
 pub mod world;
 
-use crate::error::Result;
-use crate::first_start::Bundle;
-use dataset::{SampleDataset, jsonl};
-
 /// Settings of the demo's run, as `attune train` reads them: found to work for this model.
 pub const DEMO_CONFIG: &str = include_str!("../assets/starter/demo.yaml");
 
@@ -41,24 +37,11 @@ pub const MODEL_FILES: &[(&str, &[u8])] = bundled![
     "tokenizer_config.json",
 ];
 
-/// The bundled model and its data.
-#[expect(clippy::unnecessary_wraps, reason = "a build may come without them")]
-pub(crate) fn bundle() -> Result<Bundle> {
-    let SampleDataset { train, held_out } = SampleDataset::generate();
-    Ok(Bundle {
-        model: "starter",
-        files: MODEL_FILES.to_vec(),
-        dataset: "orders",
-        train: jsonl(&train),
-        held_out: jsonl(&held_out),
-        prompt: PROMPT.to_owned(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
+    use super::dataset::SampleDataset;
     use super::*;
     use attune_data::{Role, Tokenizer, Turn};
     use attune_engine::{DType, Decoder, Device, SamplingOptions, generate};
@@ -77,10 +60,20 @@ mod tests {
         let prompt = tokenizer.prompt(&[Turn::new(Role::User, PROMPT)]).unwrap();
         let options = SamplingOptions::default();
         let cancel = AtomicBool::new(false);
-        let answers =
-            generate(&decoder, &tokenizer, &[prompt], &options, &cancel, &mut |_, _| {}).unwrap();
+        let answers = generate(
+            &decoder,
+            &tokenizer,
+            &[prompt],
+            &options,
+            &cancel,
+            &mut |_, _| {},
+        )
+        .unwrap();
         let answer = &answers[0].text;
-        assert!(answer.contains("latte") && !answer.contains('{'), "{answer}");
+        assert!(
+            answer.contains("latte") && !answer.contains('{'),
+            "{answer}"
+        );
     }
 
     /// It travels in the repository and in every binary.
@@ -97,7 +90,10 @@ mod tests {
     fn every_token_of_an_answer_is_common_in_the_corpus() {
         let tokenizer = Tokenizer::from_folder(&assets()).unwrap();
         let mut counts = HashMap::new();
-        for turn in corpus::Corpus::new().take(12_000).flat_map(|document| document.turns) {
+        for turn in corpus::Corpus::new()
+            .take(12_000)
+            .flat_map(|document| document.turns)
+        {
             for token in tokenizer.encode(&turn.content, false).unwrap() {
                 *counts.entry(token).or_insert(0) += 1;
             }
@@ -114,6 +110,11 @@ mod tests {
     #[test]
     fn the_prompt_to_try_is_new_to_the_model() {
         let SampleDataset { train, held_out } = SampleDataset::generate();
-        assert!(train.iter().chain(&held_out).all(|row| row.instruction != PROMPT));
+        assert!(
+            train
+                .iter()
+                .chain(&held_out)
+                .all(|row| row.instruction != PROMPT)
+        );
     }
 }

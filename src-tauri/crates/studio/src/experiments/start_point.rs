@@ -78,7 +78,7 @@ impl Start {
             Self::of_experiment(studio, &reference, config)?
         };
         if let Some(adapter) = &start.adapter {
-            start.require_adapter(adapter)?;
+            Self::require_adapter(adapter)?;
             if config.lora {
                 adopt(adapter, config, session)?;
             }
@@ -115,7 +115,7 @@ impl Start {
         })
     }
 
-    fn require_adapter(&self, folder: &Path) -> Result<()> {
+    fn require_adapter(folder: &Path) -> Result<()> {
         match ADAPTER.iter().find(|name| !folder.join(name).is_file()) {
             None => Ok(()),
             Some(missing) => Err(refuse(

@@ -33,6 +33,7 @@ impl Clock {
     }
 
     /// A time `minutes` later, at most closing time.
+    #[must_use]
     pub fn later(self, minutes: usize) -> Self {
         Self {
             minutes: (self.minutes + minutes).min(Self::CLOSING.minutes),
