@@ -43,4 +43,4 @@ starter-model: setup-dev ## Train the bundled model again from random weights (a
 	$(TARGET)/debug/examples/starter_model
 
 settings: ## Write docs/settings.md from the definitions
-	ATTUNE_WRITE_DOCS=1 $(CARGO_TEST) settings
+	UPDATE_DOCS=1 $(CARGO_TEST) settings

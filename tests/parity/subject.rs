@@ -75,6 +75,7 @@ pub struct Trained {
     /// Rate the step was taken with.
     pub learning_rates: Vec<f64>,
     /// Tokens that counted.
+    #[expect(clippy::struct_field_names, reason = "its name in the events")]
     pub trained_tokens: Vec<u64>,
     /// The trainable weights after the last step.
     pub weights: BTreeMap<String, Tensor>,

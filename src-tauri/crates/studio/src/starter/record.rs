@@ -7,7 +7,7 @@ use super::clock::Clock;
 use super::draw::Draw;
 use super::order::Line;
 use super::phrasing::{say_line, say_number};
-use super::world::{DAYS, LOST, NAMES, PRODUCTS, Product, SIZES, money, with_article};
+use super::world::{DAYS, Extra, LOST, NAMES, PRODUCTS, Product, SIZES, money, with_article};
 
 /// A note in plain English and the record of it.
 pub fn draw(draw: &mut Draw) -> (String, String) {
@@ -123,7 +123,11 @@ fn regular(draw: &mut Draw) -> (String, String) {
     let mut record = format!("{{\"guest\":\"{name}\",\"usual\":\"{}\"", product.name);
     record.extend(line.size.map(|size| format!(",\"cup\":\"{size}\"")));
     if !line.extras.is_empty() {
-        let labels: Vec<String> = line.extras.iter().map(Extra::label).collect();
+        let labels: Vec<String> = line
+            .extras
+            .iter()
+            .map(|extra| extra.label())
+            .collect();
         record += &format!(",\"wishes\":[{}]", quoted(&labels));
     }
     (note, record + "}")
@@ -163,7 +167,7 @@ fn choices(draw: &mut Draw) -> (String, String) {
         let labels: Vec<String> = draw
             .several(product.extras, wanted)
             .into_iter()
-            .map(|extra| extra.label())
+            .map(Extra::label)
             .collect();
         if labels.is_empty() {
             said.push(format!("nothing for the {}", product.name));

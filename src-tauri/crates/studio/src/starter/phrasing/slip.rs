@@ -39,15 +39,13 @@ impl Slip {
         let which = draw.below(order.lines.len());
         let line = &order.lines[which];
         match self {
-            Self::None => None,
             Self::Count => {
                 items[which] = wrong_count(line, draw);
                 None
             }
             Self::Size => {
-                if let Some(size) = line.size {
-                    items[which] = wrong_size(line, size, draw);
-                }
+                let size = line.size?;
+                items[which] = wrong_size(line, size, draw);
                 None
             }
             Self::Product => {
@@ -71,7 +69,7 @@ impl Slip {
                 let add = draw.pick(&["Oh, and add", "And also", "One more thing,", "Ah, and"]);
                 format!("{add} {last}.")
             }),
-            Self::Added => None,
+            Self::None | Self::Added => None,
         }
     }
 }
