@@ -38,7 +38,7 @@ pub(crate) fn chat(
         let mut stream = |_: usize, text: &str| {
             session.report(Event::Text {
                 text: text.to_owned(),
-            })
+            });
         };
         let prompts = [prompt];
         let answers = generate(

@@ -61,7 +61,7 @@ impl PendingFolder {
 
     /// Gives the folder another name than the one it was begun for, beside it.
     pub(crate) fn finish_as(mut self, destination: &Path) -> Result<PathBuf> {
-        self.destination = destination.to_owned();
+        destination.clone_into(&mut self.destination);
         self.finish(false)
     }
 

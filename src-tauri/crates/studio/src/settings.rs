@@ -56,7 +56,6 @@ pub(crate) struct Setting {
 static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(definitions::list_all);
 
 /// Describes every setting of an experiment.
-#[expect(clippy::unnecessary_wraps, reason = "every command has this signature")]
 pub fn describe(
     _: &Studio,
     _: SettingsRequest,

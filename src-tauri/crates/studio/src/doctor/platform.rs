@@ -43,9 +43,10 @@ fn chip(system: Option<&System>) -> String {
     if !brand.is_empty() {
         return brand;
     }
-    std::fs::read_to_string("/proc/device-tree/model")
-        .map(|model| model.trim_end_matches('\0').to_owned())
-        .unwrap_or_else(|_| "unknown".to_owned())
+    std::fs::read_to_string("/proc/device-tree/model").map_or_else(
+        |_| "unknown".to_owned(),
+        |model| model.trim_end_matches('\0').to_owned(),
+    )
 }
 
 #[cfg(test)]
