@@ -2,7 +2,7 @@
 
     python tests/parity/check_export.py FOLDER
 
-FOLDER: `base/` (the untouched model), `adapter/` and `merged/` (written by Attune), `tokens.json`, and
+FOLDER: `base/` (the untouched model), `adapter/`, `merged/` and `merged-by-spec/` (written by Attune), `tokens.json`, and
 `logits.safetensors` with what Attune computes on these tokens. Prints one JSON line; fails above the tolerance.
 """
 
@@ -36,7 +36,8 @@ def main(folder: pathlib.Path) -> int:
         # PEFT only warns of an adapter tensor it could not place; here that is a failure.
         warnings.simplefilter("error", UserWarning)
         adapted = peft.PeftModel.from_pretrained(read(folder / "base"), folder / "adapter")
-    found = {"adapter": logits(adapted, tokens), "merged": logits(read(folder / "merged"), tokens)}
+    found = {"adapter": logits(adapted, tokens)}
+    found |= {name: logits(read(folder / name), tokens) for name in ("merged", "merged-by-spec")}
     differences = {
         name: ((ours - theirs).abs().max() / theirs.abs().max()).item() for name, theirs in found.items()
     }

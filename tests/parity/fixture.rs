@@ -25,6 +25,8 @@ pub struct Expected {
     pub versions: BTreeMap<String, String>,
     /// The two samples whose logits, loss and gradients are recorded.
     samples: Vec<RecordedSample>,
+    /// What the weights on disk are stored as.
+    pub stored_as: String,
     /// Loss over both samples, each trained token counting the same.
     pub loss: f64,
     /// The same with the adapter.

@@ -82,10 +82,11 @@ def trainable(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
 
 
 def loss_and_gradients(model: torch.nn.Module, batch: list[Sample]) -> tuple[float, dict[str, torch.Tensor]]:
-    model.zero_grad(set_to_none=True)
     loss = summed_loss(model, batch) / trained_tokens(batch)
     loss.backward()
     gradients = {name: parameter.grad.clone() for name, parameter in trainable(model).items()}
+    # What comes next with this model must not find them.
+    model.zero_grad(set_to_none=True)
     assert all(gradient.abs().max() > 0 for gradient in gradients.values())
     return loss.item(), gradients
 

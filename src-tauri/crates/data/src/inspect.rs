@@ -188,7 +188,7 @@ impl<'a> Survey<'a> {
                         .add(*row, ProblemKind::TemplateRefused, &error.to_string());
                 }
                 Err(Error::NothingTrained { .. }) => {
-                    self.problems.add(*row, ProblemKind::NothingTrained, "")
+                    self.problems.add(*row, ProblemKind::NothingTrained, "");
                 }
                 Err(error) => return Err(error),
             }

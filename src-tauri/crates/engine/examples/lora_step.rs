@@ -56,7 +56,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .collect();
     let cpu_seconds: Vec<f64> = moments
         .windows(2)
-        .map(|pair| (pair[1].cpu - pair[0].cpu).as_secs_f64())
+        .map(|pair| pair[1].cpu.saturating_sub(pair[0].cpu).as_secs_f64())
         .collect();
     let line = serde_json::json!({
         "losses": losses,

@@ -7,7 +7,7 @@ use crate::parameter::Parameter;
 use crate::rotary::Rotary;
 use crate::{ModelSpec, Result};
 use attune_kernels::{
-    Attention, Rotation, Span, rms_norm, rms_norm_backward, rope, swiglu, swiglu_backward,
+    Attention, Rotation, Span, add, rms_norm, rms_norm_backward, rope, swiglu, swiglu_backward,
 };
 use candle_core::Tensor;
 
@@ -87,14 +87,10 @@ impl Block {
         let (k_raw, saved_k) = self.k.forward(&h)?;
         let (v, saved_v) = self.v.forward(&h)?;
         let (q, k, raw) = match &self.qk_norm {
-            None => (
-                self.rotate(&q_raw, context)?,
-                self.rotate(&k_raw, context)?,
-                None,
-            ),
+            None => (rotate(&q_raw, context)?, rotate(&k_raw, context)?, None),
             Some((q_norm, k_norm)) => (
-                self.rotate(&self.norm_heads(&q_raw, q_norm)?, context)?,
-                self.rotate(&self.norm_heads(&k_raw, k_norm)?, context)?,
+                rotate(&self.norm_heads(&q_raw, q_norm)?, context)?,
+                rotate(&self.norm_heads(&k_raw, k_norm)?, context)?,
                 Some((q_raw, k_raw)),
             ),
         };
@@ -113,13 +109,13 @@ impl Block {
             }
         };
         let (attended, saved_o) = self.o.forward(&mixed)?;
-        let middle = (x + attended)?;
+        let middle = add(x, &attended)?;
 
         let h = rms_norm(&middle, &self.post_norm.value, self.epsilon)?;
         let (gate, saved_gate) = self.gate.forward(&h)?;
         let (up, saved_up) = self.up.forward(&h)?;
         let (transformed, saved_down) = self.down.forward(&swiglu(&gate, &up)?)?;
-        let y = (&middle + transformed)?;
+        let y = add(&middle, &transformed)?;
 
         let linears = Linears {
             q: saved_q,
@@ -187,7 +183,7 @@ impl Block {
         self.up.backward(&h, linears.up, &dup, Some(&mut dh))?;
         drop((dgate, dup, h));
         let through_norm = norm_backward(&middle, &mut self.post_norm, self.epsilon, &wanted(dh)?)?;
-        let dmiddle = (dy + through_norm)?;
+        let dmiddle = add(dy, &through_norm)?;
         drop(middle);
 
         let mut dmixed = None;
@@ -198,10 +194,7 @@ impl Block {
             self.attention
                 .backward(&q, &k, &v, context.spans, &mixed, &log_sum_exp, &dmixed)?;
         drop((q, k, v, mixed, log_sum_exp, dmixed));
-        let (mut dq, mut dk) = (
-            self.rotate_back(&dq, context)?,
-            self.rotate_back(&dk, context)?,
-        );
+        let (mut dq, mut dk) = (rotate_back(&dq, context)?, rotate_back(&dk, context)?);
         if let (Some((q_raw, k_raw)), Some((q_norm, k_norm))) = (raw, &mut self.qk_norm) {
             dq = norm_heads_backward(&q_raw, q_norm, self.epsilon, &dq)?;
             dk = norm_heads_backward(&k_raw, k_norm, self.epsilon, &dk)?;
@@ -217,17 +210,7 @@ impl Block {
             .backward(&h, linears.v, &dv, wants_dh.then_some(&mut dh))?;
         let Some(dh) = dh else { return Ok(None) };
         let through_norm = norm_backward(&x, &mut self.input_norm, self.epsilon, &dh)?;
-        Ok(Some((dmiddle + through_norm)?))
-    }
-
-    fn rotate(&self, x: &Tensor, context: &Context<'_>) -> Result<Tensor> {
-        let Rotary { cos, sin } = context.rotary;
-        Ok(rope(x, cos, sin, context.positions, Rotation::Forward)?)
-    }
-
-    fn rotate_back(&self, dx: &Tensor, context: &Context<'_>) -> Result<Tensor> {
-        let Rotary { cos, sin } = context.rotary;
-        Ok(rope(dx, cos, sin, context.positions, Rotation::Backward)?)
+        Ok(Some(add(&dmiddle, &through_norm)?))
     }
 
     /// RMSNorm of each head of `x (N, heads · head_dim)`.
@@ -282,6 +265,16 @@ impl Block {
         }
         visit(&mut self.post_norm)
     }
+}
+
+fn rotate(x: &Tensor, context: &Context<'_>) -> Result<Tensor> {
+    let Rotary { cos, sin } = context.rotary;
+    Ok(rope(x, cos, sin, context.positions, Rotation::Forward)?)
+}
+
+fn rotate_back(dx: &Tensor, context: &Context<'_>) -> Result<Tensor> {
+    let Rotary { cos, sin } = context.rotary;
+    Ok(rope(dx, cos, sin, context.positions, Rotation::Backward)?)
 }
 
 /// A gradient that the layers above were asked for.

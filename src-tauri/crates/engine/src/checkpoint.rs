@@ -37,6 +37,19 @@ pub(crate) struct State {
     pub(crate) fingerprint: String,
 }
 
+impl State {
+    /// Before the first step.
+    pub(crate) fn new(fingerprint: String) -> Self {
+        Self {
+            step: 0,
+            epoch: 0.0,
+            best_loss: None,
+            without_improvement: 0,
+            fingerprint,
+        }
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct Pointer {
     folder: String,

@@ -10,8 +10,8 @@ use crate::weights::{self, Weights, expected_tensors};
 use crate::{Error, ModelSpec, Result, files};
 use attune_data::{Batch, IGNORED};
 use attune_kernels::{
-    Span, Transpose, embedding, embedding_backward, linear_cross_entropy, linear_token_losses,
-    matmul, rms_norm,
+    Span, Transpose, embedding, embedding_backward, in_pool, linear_cross_entropy,
+    linear_token_losses, matmul, rms_norm,
 };
 use candle_core::{DType, Device, Tensor};
 use rand::SeedableRng;
@@ -451,6 +451,10 @@ impl Decoder {
     /// parameter and returns `Σ loss` in nats. With `recompute`, a block keeps only its input and
     /// runs forward again when its turn in the backward comes.
     pub fn loss_and_backward(&mut self, batch: &Batch, scale: f32, recompute: bool) -> Result<f64> {
+        in_pool(|| self.forward_and_backward(batch, scale, recompute))
+    }
+
+    fn forward_and_backward(&mut self, batch: &Batch, scale: f32, recompute: bool) -> Result<f64> {
         let rows = self.rows(batch)?;
         let rotary = self.rotary(&rows)?;
         let context = Context {
@@ -515,6 +519,10 @@ impl Decoder {
     /// Feeds each sequence's new tokens, one or more, and returns the scores `(sequences,
     /// vocabulary)` of what follows each.
     pub(crate) fn advance(&self, tokens: &[&[u32]], caches: &mut [&mut Cache]) -> Result<Tensor> {
+        in_pool(|| self.forward_cached(tokens, caches))
+    }
+
+    fn forward_cached(&self, tokens: &[&[u32]], caches: &mut [&mut Cache]) -> Result<Tensor> {
         let mut rows = Rows {
             spans: Vec::new(),
             positions: Vec::new(),
@@ -558,6 +566,10 @@ impl Decoder {
 
     /// The residual stream after the last block, `(N, H)`.
     fn hidden(&self, batch: &Batch) -> Result<Tensor> {
+        in_pool(|| self.forward(batch))
+    }
+
+    fn forward(&self, batch: &Batch) -> Result<Tensor> {
         let rows = self.rows(batch)?;
         let rotary = self.rotary(&rows)?;
         let context = Context {

@@ -120,10 +120,10 @@ impl Linear {
             if let Some(gradient) = lora.b.gradient_mut() {
                 matmul_add(gradient, lora.scale, dy, &u, Transpose::Left)?;
             }
-            let gradient_of_u =
-                (matmul(dy, &lora.b.value, Transpose::Neither)? * f64::from(lora.scale))?;
+            // Without the factor s, which the two products below put in.
+            let gradient_of_u = matmul(dy, &lora.b.value, Transpose::Neither)?;
             if let Some(gradient) = lora.a.gradient_mut() {
-                matmul_add(gradient, 1.0, &gradient_of_u, x, Transpose::Left)?;
+                matmul_add(gradient, lora.scale, &gradient_of_u, x, Transpose::Left)?;
             }
             du = Some(gradient_of_u);
         }
@@ -136,7 +136,7 @@ impl Linear {
             }
         };
         if let (Some(lora), Some(du)) = (&self.lora, du) {
-            matmul_add(&mut sum, 1.0, &du, &lora.a.value, Transpose::Neither)?;
+            matmul_add(&mut sum, lora.scale, &du, &lora.a.value, Transpose::Neither)?;
         }
         *dx = Some(sum);
         Ok(())

@@ -2,7 +2,7 @@
 
 use crate::parameter::Parameter;
 use crate::{Decoder, Error, Result, weights};
-use attune_kernels::{AdamW, adamw, squared_norm};
+use attune_kernels::{AdamW, adamw, in_pool, squared_norm};
 use candle_core::{DType, Device, Tensor};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -28,6 +28,10 @@ impl Optimizer {
     /// One step over the gathered gradients, which are cleared. Returns their global norm before
     /// clipping; `clip` of 0 leaves them as they are. `options.gradient_scale` is set here.
     pub(crate) fn step(&mut self, decoder: &mut Decoder, options: AdamW, clip: f64) -> Result<f64> {
+        in_pool(|| self.update(decoder, options, clip))
+    }
+
+    fn update(&mut self, decoder: &mut Decoder, options: AdamW, clip: f64) -> Result<f64> {
         let mut squared = 0.0;
         for gradient in decoder.gradients().values() {
             squared += squared_norm(gradient)?;

@@ -178,25 +178,13 @@ pub fn train(
     let evaluates = options.evaluation_epochs > 0.0 && !validation.is_empty();
 
     let fingerprint = fingerprint(train, options);
-    let (mut optimizer, mut state) = match checkpoint::restore(checkpoints, decoder, &fingerprint)?
-    {
-        Some((optimizer, state)) => {
-            on_event(TrainEvent::Resumed { step: state.step });
-            (optimizer, state)
-        }
-        None => {
-            let optimizer = Optimizer::new(decoder)?;
-            (
-                optimizer,
-                State {
-                    step: 0,
-                    epoch: 0.0,
-                    best_loss: None,
-                    without_improvement: 0,
-                    fingerprint,
-                },
-            )
-        }
+    let restored = checkpoint::restore(checkpoints, decoder, &fingerprint)?;
+    if let Some((_, state)) = &restored {
+        on_event(TrainEvent::Resumed { step: state.step });
+    }
+    let (mut optimizer, mut state) = match restored {
+        Some(restored) => restored,
+        None => (Optimizer::new(decoder)?, State::new(fingerprint)),
     };
     if state.step == 0 && evaluates && options.evaluate_before_training {
         measure(decoder, validation, options, &mut state, on_event)?;

@@ -21,7 +21,7 @@ pub(crate) fn expected_tensors(spec: &ModelSpec) -> Vec<(String, Vec<usize>)> {
     )];
     for layer in 0..spec.num_hidden_layers {
         let mut add = |name: &str, shape: Vec<usize>| {
-            tensors.push((format!("model.layers.{layer}.{name}"), shape))
+            tensors.push((format!("model.layers.{layer}.{name}"), shape));
         };
         add("input_layernorm.weight", vec![h]);
         let linears = [

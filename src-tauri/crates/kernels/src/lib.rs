@@ -9,6 +9,7 @@
 //! Gradients of parameters are *added* to a tensor the caller owns.
 
 mod adamw;
+mod add;
 mod attention;
 mod bias;
 mod cross_entropy;
@@ -23,6 +24,7 @@ mod storage;
 mod swiglu;
 
 pub use adamw::{AdamW, adamw};
+pub use add::add;
 pub use attention::{Attention, Span};
 pub use bias::{add_bias, add_column_sums};
 pub use candle_core::Result;
@@ -33,6 +35,13 @@ pub use norm::squared_norm;
 pub use rms_norm::{rms_norm, rms_norm_backward};
 pub use rope::{Rotation, rope};
 pub use swiglu::{swiglu, swiglu_backward};
+
+/// Runs `work` on a thread of the pool. A kernel called from there divides its work at little
+/// cost; called from outside, each one hands over to the pool and sleeps, which took a small
+/// model longer than its arithmetic.
+pub fn in_pool<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    rayon::scope(|_| work())
+}
 
 #[cfg(test)]
 mod tests;

@@ -109,6 +109,16 @@ fn bias_and_its_gradient() -> Result<()> {
 }
 
 #[test]
+fn sums_and_refuses_other_shapes() -> Result<()> {
+    let rng = &mut ChaCha8Rng::seed_from_u64(20);
+    // More elements than one task takes.
+    let (a, b) = (random(rng, (300, 200)), random(rng, (300, 200)));
+    assert_close(&crate::add(&a, &b)?, &(&a + &b)?, 1e-7, "sum");
+    assert!(crate::add(&a, &b.t()?.contiguous()?).is_err());
+    Ok(())
+}
+
+#[test]
 fn rms_norm_gradients() -> Result<()> {
     let rng = &mut ChaCha8Rng::seed_from_u64(3);
     // More rows than one task takes, and a width that is no multiple of the lanes.

@@ -16,8 +16,9 @@ use attune_engine::{
     Control, DType, Decoder, Device, LoraConfig, ModelSpec, SamplingOptions, Schedule, TrainEvent,
     TrainOptions, generate, train,
 };
-use attune_studio::starter::corpus::Corpus;
 use attune_studio::starter::dataset::{Row, SEED, SampleDataset};
+use attune_studio::starter::{self, corpus::Corpus};
+use serde::Deserialize;
 use serde_json::json;
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -40,17 +41,10 @@ const PIECES: &str =
     r"\p{N}|\p{Lu}+\p{Ll}*| ?\p{Ll}+| ?[\p{Lt}\p{Lm}\p{Lo}]+| ?[^\s\p{L}\p{N}]+|\s+";
 
 fn main() -> Result<()> {
-    let mut arguments = std::env::args().skip(1);
-    let work = PathBuf::from(
-        arguments
-            .next()
-            .unwrap_or_else(|| "target/starter-model".into()),
-    );
-    let documents: usize = arguments
-        .next()
-        .map_or(Ok(DOCUMENTS), |count| count.parse())?;
+    let work = std::env::args().nth(1);
+    let work = PathBuf::from(work.unwrap_or_else(|| "target/starter-model".into()));
     fs::create_dir_all(&work)?;
-    let documents: Vec<Conversation> = Corpus::new().take(documents).collect();
+    let documents: Vec<Conversation> = Corpus::new().take(DOCUMENTS).collect();
     let model = work.join("model");
     if !model.join("model.safetensors").is_file() {
         fs::write(work.join("corpus.txt"), plain_text(&documents))?;
@@ -58,7 +52,21 @@ fn main() -> Result<()> {
         write_configuration(&seedling, &documents)?;
         pretrain(&seedling, &documents, &work.join("checkpoints"), &model)?;
     }
-    measure(&model, &work.join("tuning"))
+    measure(&model, &work.join("tuning"))?;
+    install(&model)
+}
+
+/// Puts the model where the program is built with it.
+fn install(model: &Path) -> Result<()> {
+    let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/starter");
+    for (name, _) in starter::MODEL_FILES {
+        // The card is written by hand: it says what was measured and what it means.
+        if *name != "README.md" {
+            fs::copy(model.join(name), assets.join(name))?;
+        }
+    }
+    println!("copied to {}", assets.display());
+    Ok(())
 }
 
 /// The corpus as one text, chats in ChatML.
@@ -234,6 +242,19 @@ fn run(
     Ok(())
 }
 
+/// What the demo's settings say to the engine.
+#[derive(Deserialize)]
+struct Demo {
+    seed: u64,
+    epochs: f64,
+    batch_size: usize,
+    learning_rate: f64,
+    warmup_epochs: f64,
+    gradient_clip: f64,
+    lora_r: usize,
+    lora_alpha: f64,
+}
+
 /// Exact match on the held-out rows, before and after tuning as the demo does.
 fn measure(model: &Path, checkpoints: &Path) -> Result<()> {
     let tokenizer = Tokenizer::from_folder(model)?;
@@ -243,24 +264,26 @@ fn measure(model: &Path, checkpoints: &Path) -> Result<()> {
         "before: {}",
         exact_match(&decoder, &tokenizer, &data.held_out)?
     );
+    let demo: Demo = serde_yaml_ng::from_str(starter::DEMO_CONFIG)?;
     let lora = LoraConfig {
-        r: 16,
-        lora_alpha: 32.0,
+        r: demo.lora_r,
+        lora_alpha: demo.lora_alpha,
         target_modules: Vec::new(),
         use_rslora: false,
     };
-    decoder.attach_lora(&lora, SEED)?;
+    decoder.attach_lora(&lora, demo.seed)?;
     let samples = data
         .train
         .iter()
         .map(|row| tokenizer.sample(&conversation(row), 512))
         .collect::<std::result::Result<Vec<Sample>, _>>()?;
     let options = TrainOptions {
-        epochs: 5.0,
-        batch_size: 8,
-        learning_rate: 4e-3,
-        warmup_epochs: 0.2,
-        gradient_clip: 1.0,
+        seed: demo.seed,
+        epochs: demo.epochs,
+        batch_size: demo.batch_size,
+        learning_rate: demo.learning_rate,
+        warmup_epochs: demo.warmup_epochs,
+        gradient_clip: demo.gradient_clip,
         evaluation_epochs: 0.0,
         ..TrainOptions::default()
     };

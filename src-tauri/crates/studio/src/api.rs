@@ -39,7 +39,7 @@ pub use work::{
 };
 
 pub use attune_data::{ColumnChoice, Conversation, Inspection, Role, Shape, Turn};
-pub use attune_engine::{SamplingOptions, StopReason, TrainEvent};
+pub use attune_engine::{SamplingOptions, StopReason, TrainEvent, peak_memory};
 
 use crate::Studio;
 use crate::error::Result;

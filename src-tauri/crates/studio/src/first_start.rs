@@ -4,6 +4,7 @@ mod bundle;
 
 use std::path::Path;
 
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::Studio;
@@ -28,6 +29,8 @@ pub(crate) struct Bundle {
     pub(crate) held_out: String,
     /// A prompt the untuned model cannot answer and the tuned one can.
     pub(crate) prompt: String,
+    /// Settings of a run that suit model and dataset, as YAML.
+    pub(crate) settings: &'static str,
 }
 
 /// Installs the starter, or finds it installed.
@@ -36,7 +39,7 @@ pub(crate) fn install(
     _: StarterRequest,
     session: &mut Session<'_>,
 ) -> Result<Starter> {
-    place(studio, &bundle::bundle()?, session)
+    place(studio, &bundle::bundle(), session)
 }
 
 fn place(studio: &Studio, bundle: &Bundle, session: &mut Session<'_>) -> Result<Starter> {
@@ -53,6 +56,16 @@ fn place(studio: &Studio, bundle: &Bundle, session: &mut Session<'_>) -> Result<
         )?
         .id,
         prompt: bundle.prompt.clone(),
+        settings: settings(bundle)?,
+    })
+}
+
+fn settings(bundle: &Bundle) -> Result<Map<String, Value>> {
+    serde_yaml_ng::from_str(bundle.settings).map_err(|source| {
+        Error::new(
+            "starter-broken",
+            format!("the starter's settings cannot be read: {source}"),
+        )
     })
 }
 
@@ -121,11 +134,13 @@ mod tests {
             train: "{\"prompt\":\"a\",\"answer\":\"b\"}\n".to_owned(),
             held_out: "{\"prompt\":\"c\",\"answer\":\"d\"}\n".to_owned(),
             prompt: "c".to_owned(),
+            settings: "epochs: 5",
         };
         let control = Control::default();
         let mut ignore = |_| {};
         let mut session = Session::new(&mut ignore, &control);
         let first = place(&studio, &bundle, &mut session).unwrap();
+        assert_eq!(first.settings["epochs"], 5);
         assert_eq!(
             (first.dataset.as_str(), first.held_out.as_str()),
             ("orders", "orders-held-out")

@@ -209,7 +209,9 @@ proptest! {
     #[test]
     fn lengths_agree_with_the_sorted_list(mut lengths in prop::collection::vec(0usize..3000, 1..200)) {
         let mut tally = Tally::default();
-        lengths.iter().for_each(|length| tally.add(*length, length / 2));
+        for length in &lengths {
+            tally.add(*length, length / 2);
+        }
         let found = tally.finish(1000);
         lengths.sort_unstable();
         let rank = |percent: usize| lengths[(lengths.len() * percent).div_ceil(100).max(1) - 1];

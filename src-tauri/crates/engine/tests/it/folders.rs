@@ -60,7 +60,7 @@ fn a_merged_adapter_computes_what_base_and_adapter_do() {
         &[],
         &options,
         checkpoints.path(),
-        &Default::default(),
+        &attune_engine::Control::default(),
         &mut |_| {},
     )
     .unwrap();

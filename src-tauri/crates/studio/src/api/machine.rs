@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// Arguments of `doctor`.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
@@ -193,4 +193,6 @@ pub struct Starter {
     pub held_out: String,
     /// A prompt the untuned model cannot answer and the tuned one can.
     pub prompt: String,
+    /// Settings of a run that are known to suit this model and this dataset.
+    pub settings: Map<String, Value>,
 }

@@ -1,31 +1,19 @@
 //! The bytes and rows that come with the program.
 
 use super::Bundle;
-use crate::error::{Error, Result};
 use crate::starter::dataset::{SampleDataset, jsonl};
-
-/// Files of the starter model by name; empty until `make starter-model` has trained it.
-const MODEL: &[(&str, &[u8])] = &[];
+use crate::starter::{DEMO_CONFIG, MODEL_FILES, PROMPT};
 
 /// The bundled model and its data.
-pub(super) fn bundle() -> Result<Bundle> {
-    if MODEL.is_empty() {
-        return Err(
-            Error::new("starter-missing", "this build brings no starter model")
-                .with_remedy("Add a model folder with `attune models add`."),
-        );
-    }
-    let data = SampleDataset::generate();
-    Ok(Bundle {
-        model: "attune-starter",
-        files: MODEL.to_vec(),
+pub(super) fn bundle() -> Bundle {
+    let SampleDataset { train, held_out } = SampleDataset::generate();
+    Bundle {
+        model: "starter",
+        files: MODEL_FILES.to_vec(),
         dataset: "orders",
-        train: jsonl(&data.train),
-        prompt: data
-            .held_out
-            .first()
-            .map(|row| row.instruction.clone())
-            .unwrap_or_default(),
-        held_out: jsonl(&data.held_out),
-    })
+        train: jsonl(&train),
+        held_out: jsonl(&held_out),
+        prompt: PROMPT.to_owned(),
+        settings: DEMO_CONFIG,
+    }
 }

@@ -25,7 +25,15 @@ impl Clock {
         }
     }
 
+    /// Every time there is.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (Self::OPENING.minutes..=Self::CLOSING.minutes)
+            .step_by(15)
+            .map(|minutes| Self { minutes })
+    }
+
     /// A time `minutes` later, at most closing time.
+    #[must_use]
     pub fn later(self, minutes: usize) -> Self {
         Self {
             minutes: (self.minutes + minutes).min(Self::CLOSING.minutes),
@@ -75,5 +83,25 @@ impl Clock {
             _ => ways.push(format!("quarter to {}", word(hour + 1))),
         }
         ways
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    /// Else an order would have two right answers.
+    #[test]
+    fn whatever_is_said_means_one_time() {
+        let mut meant = HashMap::new();
+        for clock in Clock::all() {
+            for way in clock.ways() {
+                assert_eq!(meant.insert(way.clone(), clock), None, "{way}");
+            }
+        }
+        assert_eq!(meant["quarter to three"].written(), "14:45");
+        assert_eq!(meant["7:30 am"].written(), "07:30");
+        assert_eq!(meant["noon"].written(), "12:00");
     }
 }

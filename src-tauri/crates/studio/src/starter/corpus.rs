@@ -1,6 +1,9 @@
 //! The text the starter model grows up with: the shop's prose, menus, notes and records, and short
 //! exchanges about them. An order as JSON, the task of the sample dataset, is never shown.
 
+mod lesson;
+mod prose;
+
 use std::collections::HashSet;
 
 use attune_data::{Conversation, Role, Turn};
@@ -12,15 +15,29 @@ use super::notation::{NOTATIONS, Notation};
 use super::order::{Line, Order};
 use super::phrasing::{self, say_line};
 use super::record;
-use super::world::{
-    DAYS, NAMES, NUMBERS, PRODUCTS, Product, SHOP, SIZES, TRADES, money, with_article,
-};
+use super::world::{PRODUCTS, Product};
 
 /// Documents without end; take as many as are needed.
 pub struct Corpus {
     draw: Draw,
     sample_dataset: HashSet<String>,
 }
+
+/// How a document of a kind is made.
+type Kind = fn(&mut Corpus) -> Conversation;
+
+/// The kinds of documents and their shares.
+const MIX: &[(usize, Kind)] = &[
+    (58, Corpus::order_exchange),
+    (6, Corpus::line_exchange),
+    (5, Corpus::read_back),
+    (6, Corpus::question_about_an_order),
+    (14, Corpus::record_exchange),
+    (3, |corpus| lesson::copied_list(&mut corpus.draw)),
+    (4, |corpus| lesson::small_question(&mut corpus.draw)),
+    (2, |corpus| prose::story(&mut corpus.draw)),
+    (2, |corpus| prose::menu(&mut corpus.draw)),
+];
 
 impl Default for Corpus {
     fn default() -> Self {
@@ -52,27 +69,7 @@ impl Corpus {
     }
 
     fn document(&mut self) -> Conversation {
-        match self.draw.weigh(&[
-            (58, 0),
-            (6, 1),
-            (5, 2),
-            (6, 3),
-            (14, 4),
-            (3, 5),
-            (4, 6),
-            (2, 7),
-            (2, 8),
-        ]) {
-            0 => self.order_exchange(),
-            1 => self.line_exchange(),
-            2 => self.read_back(),
-            3 => self.question_about_an_order(),
-            4 => self.record_exchange(),
-            5 => self.copied_list(),
-            6 => self.small_question(),
-            7 => self.story(),
-            _ => self.menu(),
-        }
+        self.draw.weigh(MIX)(self)
     }
 
     /// An order and its words; never one of the sample dataset.
@@ -101,7 +98,7 @@ impl Corpus {
 
     /// The same for a single product.
     fn line_exchange(&mut self) -> Conversation {
-        let product = product(&mut self.draw);
+        let product = any_product(&mut self.draw);
         let line = Line::draw(product, &mut self.draw);
         let said = say_line(&line, &mut self.draw);
         let order = Order {
@@ -111,31 +108,6 @@ impl Corpus {
         };
         let Notation { asks, write } = self.draw.pick(NOTATIONS);
         exchange(&format!("{}\n{said}", self.draw.pick(asks)), &write(&order))
-    }
-
-    /// A list and its copy: names, things, numbers and times, in any order.
-    fn copied_list(&mut self) -> Conversation {
-        let draw = &mut self.draw;
-        let words: Vec<String> = (0..draw.between(2, 8))
-            .map(|_| match draw.below(5) {
-                0 | 1 => draw.pick(NAMES).to_owned(),
-                2 => product(draw).name.to_owned(),
-                3 => draw.between(1, 12).to_string(),
-                _ => Clock::draw(draw).written(),
-            })
-            .collect();
-        let spaced = words.join(", ");
-        let copy = match draw.below(3) {
-            0 => spaced.clone(),
-            1 => words.join("\n"),
-            _ => format!("[\"{}\"]", words.join("\",\"")),
-        };
-        let ask = match copy.chars().next() {
-            Some('[') => "Copy this list in brackets:",
-            _ if copy.contains('\n') => "Copy this list, one a line:",
-            _ => "Copy this list:",
-        };
-        exchange(&format!("{ask} {spaced}"), &copy)
     }
 
     /// An order alone is answered the way people answer.
@@ -155,6 +127,7 @@ impl Corpus {
         exchange(&said, &(reply + "."))
     }
 
+    /// One fact of an order.
     fn question_about_an_order(&mut self) -> Conversation {
         let (order, said) = self.order();
         let line = &order.lines[self.draw.below(order.lines.len())];
@@ -208,119 +181,9 @@ impl Corpus {
         ]);
         exchange(&format!("{ask}\n{note}"), &record)
     }
-
-    fn small_question(&mut self) -> Conversation {
-        let draw = &mut self.draw;
-        let product = product(draw);
-        let (question, answer) = match draw.below(7) {
-            6 => {
-                let who = draw.below(NAMES.len());
-                let usual = &PRODUCTS[(who * 7) % PRODUCTS.len()];
-                let answer = format!(
-                    "{} is {} and likes {}.",
-                    NAMES[who],
-                    with_article(TRADES[who % TRADES.len()]),
-                    with_article(usual.name)
-                );
-                (format!("Who is {}?", NAMES[who]), answer)
-            }
-            0 | 1 => {
-                let time = Clock::draw(draw);
-                let said = time.spoken(draw);
-                (
-                    draw.pick(&[
-                        "What is {t} on the clock?",
-                        "Write {t} in digits.",
-                        "Time: {t}",
-                    ])
-                    .replace("{t}", &said),
-                    time.written(),
-                )
-            }
-            2 => {
-                let number = draw.below(NUMBERS.len());
-                (
-                    format!("Write {} as a digit.", NUMBERS[number]),
-                    number.to_string(),
-                )
-            }
-            3 => (
-                format!("What is one of the {} called?", product.plural),
-                product.name.to_owned(),
-            ),
-            4 => (
-                format!("How much is {}?", with_article(product.name)),
-                money(product.cents),
-            ),
-            _ => (
-                format!("What is {}?", with_article(product.name)),
-                format!("It is {}.", product.about),
-            ),
-        };
-        exchange(&question, &answer)
-    }
-
-    /// A few sentences about a day in the shop.
-    fn story(&mut self) -> Conversation {
-        let draw = &mut self.draw;
-        let (day, keeper) = (draw.pick(&DAYS), draw.pick(NAMES));
-        let mut text = draw
-            .pick(&[
-                "On {d} {n} opened {s}.",
-                "It was a quiet {d} at {s}, and {n} stood behind the counter.",
-                "{n} was alone at {s} on {d}.",
-            ])
-            .replace("{d}", day)
-            .replace("{n}", keeper)
-            .replace("{s}", SHOP);
-        for _ in 0..draw.between(2, 5) {
-            let guest = draw.pick(NAMES);
-            let product = product(draw);
-            let line = say_line(&Line::draw(product, draw), draw);
-            let time = Clock::draw(draw).spoken(draw);
-            let sentence = draw.pick(&[
-                "At {t} {g} came in and asked for {l}.",
-                "{g} wanted {l}, as always.",
-                "Then {g} ordered {l} and sat down by the window.",
-                "\"I would like {l}\", said {g}.",
-                "{g} had called before: {l}, to be ready at {t}.",
-                "{g} likes {u}: {a}.",
-            ]);
-            text.push(' ');
-            text += &sentence
-                .replace("{t}", &time)
-                .replace("{g}", guest)
-                .replace("{l}", &line)
-                .replace("{u}", &with_article(product.name))
-                .replace("{a}", product.about);
-        }
-        text.push(' ');
-        text += &draw
-            .pick(&[
-                "Nothing was left in the evening.",
-                "{n} locked the door and went home.",
-                "The oven was still warm.",
-            ])
-            .replace("{n}", keeper);
-        prose(text)
-    }
-
-    fn menu(&mut self) -> Conversation {
-        let draw = &mut self.draw;
-        let every: Vec<&Product> = PRODUCTS.iter().collect();
-        let wanted = draw.between(3, 7);
-        let mut text = format!("MENU for {}", draw.pick(&DAYS));
-        for product in draw.several(&every, wanted) {
-            text += &format!("\n{} {}", product.name, money(product.cents));
-            if product.sized && draw.chance(50) {
-                text += &format!(" ({})", SIZES.join(", "));
-            }
-        }
-        prose(text)
-    }
 }
 
-fn product(draw: &mut Draw) -> &'static Product {
+fn any_product(draw: &mut Draw) -> &'static Product {
     &PRODUCTS[draw.below(PRODUCTS.len())]
 }
 
@@ -336,5 +199,64 @@ fn exchange(question: &str, answer: &str) -> Conversation {
 fn prose(text: String) -> Conversation {
     Conversation {
         turns: vec![Turn::new(Role::Text, text)],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::datasets::hex;
+    use sha2::{Digest, Sha256};
+
+    /// As many as the bundled model was trained on.
+    const DOCUMENTS: usize = 120_000;
+
+    #[test]
+    fn the_corpus_is_the_one_the_bundled_model_was_trained_on() {
+        let mut hash = Sha256::new();
+        for turn in Corpus::new()
+            .take(2_000)
+            .flat_map(|document| document.turns)
+        {
+            hash.update(turn.content.as_bytes());
+            hash.update(b"\n");
+        }
+        assert_eq!(hex(&hash.finalize()), "");
+    }
+
+    /// What is measured must not have been read before: no order of the sample dataset, tuned on
+    /// or held out, stands in the corpus, alone or beside a request.
+    #[test]
+    fn the_corpus_holds_no_row_of_the_sample_dataset() {
+        let SampleDataset { train, held_out } = SampleDataset::generate();
+        let rows: HashSet<String> = (train.into_iter().chain(held_out))
+            .map(|row| row.instruction)
+            .collect();
+        for turn in Corpus::new()
+            .take(DOCUMENTS)
+            .flat_map(|document| document.turns)
+        {
+            let text = turn.content.as_str();
+            let without_first_line = text.split_once('\n').map_or("", |(_, rest)| rest);
+            let without_last_line = text.rsplit_once('\n').map_or("", |(rest, _)| rest);
+            for part in [text, without_first_line, without_last_line] {
+                assert!(!rows.contains(part), "{text}");
+            }
+        }
+    }
+
+    /// The untuned model is honest only if nothing showed it the task: no order is ever answered
+    /// in JSON, and no JSON has the shape of the task's answers.
+    #[test]
+    fn the_corpus_holds_no_order_as_json() {
+        for document in Corpus::new().take(DOCUMENTS) {
+            for turn in &document.turns {
+                assert!(
+                    !turn.content.contains("{\"items\":[{\"count\""),
+                    "{}",
+                    turn.content
+                );
+            }
+        }
     }
 }

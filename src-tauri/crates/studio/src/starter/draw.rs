@@ -62,3 +62,36 @@ impl Draw {
         pool
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every hash in the repository rests on these numbers.
+    #[test]
+    fn choices_are_the_same_on_every_machine() {
+        let mut draw = Draw::new(1, 0);
+        let drawn: Vec<usize> = (0..6).map(|_| draw.below(1000)).collect();
+        assert_eq!(drawn, [0; 6]);
+        assert_ne!(Draw::new(1, 1).below(1000), drawn[0]);
+    }
+
+    #[test]
+    fn weights_are_shares() {
+        let mut draw = Draw::new(1, 0);
+        let mut counts = [0; 3];
+        for _ in 0..10_000 {
+            counts[draw.weigh(&[(1, 0), (0, 1), (3, 2)])] += 1;
+        }
+        assert_eq!(counts[1], 0);
+        assert!((2_300..2_700).contains(&counts[0]), "{counts:?}");
+    }
+
+    #[test]
+    fn several_are_different() {
+        let mut draw = Draw::new(1, 0);
+        let mut drawn = draw.several(&[1, 2, 3, 4], 9);
+        drawn.sort_unstable();
+        assert_eq!(drawn, [1, 2, 3, 4]);
+    }
+}

@@ -160,3 +160,38 @@ fn calls(order: &Order) -> String {
     );
     text.trim_end().to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::starter::clock::Clock;
+    use crate::starter::world::PRODUCTS;
+
+    /// The model learns from these what an order consists of; each says all of it.
+    #[test]
+    fn every_notation_says_the_whole_order() {
+        let line = Line {
+            count: 3,
+            product: &PRODUCTS[0],
+            size: Some("large"),
+            extras: vec![
+                Extra::Made("iced"),
+                Extra::Added("oat milk"),
+                Extra::LeftOut("sugar"),
+            ],
+        };
+        let order = Order {
+            lines: vec![line],
+            name: Some("Mira"),
+            pickup: Some(Clock::CLOSING),
+        };
+        for Notation { write, .. } in NOTATIONS {
+            let written = write(&order);
+            for part in [
+                "3", "latte", "large", "iced", "oat milk", "sugar", "Mira", "18:00",
+            ] {
+                assert!(written.contains(part), "{part} in {written}");
+            }
+        }
+    }
+}

@@ -49,6 +49,15 @@ impl Line {
             extras,
         }
     }
+
+    /// The product in the singular or plural, as the count asks.
+    pub fn noun(&self) -> &'static str {
+        if self.count == 1 {
+            self.product.name
+        } else {
+            self.product.plural
+        }
+    }
 }
 
 /// The place of an extra in a line.

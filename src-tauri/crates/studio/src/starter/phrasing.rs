@@ -1,8 +1,13 @@
 //! How people say an order: at the counter, in a message, as a list; with second thoughts.
 
+mod line;
+mod slip;
+
 use super::draw::Draw;
-use super::order::{Line, Order};
-use super::world::{Extra, NUMBERS, PRODUCTS, SIZES, with_article};
+use super::order::Order;
+use slip::Slip;
+
+pub use line::{say_line, say_number};
 
 /// An order in plain English. The order can be read back from the words alone.
 pub fn say(order: &Order, draw: &mut Draw) -> String {
@@ -22,96 +27,13 @@ struct Spoken {
     afterthought: Option<String>,
 }
 
-/// Something said wrong first and put right after.
-#[derive(Clone, Copy)]
-enum Slip {
-    None,
-    Count,
-    Size,
-    Product,
-    Cancelled,
-    Added,
-}
-
 impl Spoken {
     fn new(order: &Order, draw: &mut Draw) -> Self {
-        let slip = draw.weigh(&[
-            (80, Slip::None),
-            (7, Slip::Count),
-            (3, Slip::Size),
-            (3, Slip::Product),
-            (3, Slip::Cancelled),
-            (4, Slip::Added),
-        ]);
-        let mut items: Vec<String> = order
-            .lines
-            .iter()
-            .map(|line| say_line(line, draw))
-            .collect();
+        let slip = Slip::draw(draw);
+        let lines = order.lines.iter();
+        let mut items: Vec<String> = lines.map(|line| say_line(line, draw)).collect();
         let pickup = order.pickup.map(|time| time.spoken(draw));
-        let mut afterthought = None;
-        let which = draw.below(order.lines.len());
-        let line = &order.lines[which];
-        match slip {
-            Slip::None => {}
-            Slip::Count => {
-                let wrong = Line {
-                    count: other_count(line.count, draw),
-                    ..line.clone()
-                };
-                let put_right = draw.pick(&[
-                    "no, make that",
-                    "sorry,",
-                    "wait, make it",
-                    "actually",
-                    "I mean",
-                ]);
-                items[which] = format!(
-                    "{}, {put_right} {}",
-                    say_line(&wrong, draw),
-                    say_number(line.count, draw)
-                );
-            }
-            Slip::Size => {
-                if let Some(size) = line.size {
-                    let wrong = Line {
-                        size: Some(other(&SIZES, size, draw)),
-                        ..line.clone()
-                    };
-                    let put_right = draw.pick(&["no,", "sorry,", "actually", "I mean"]);
-                    items[which] = format!("{}, {put_right} {size}", say_line(&wrong, draw));
-                }
-            }
-            Slip::Product => {
-                let wrong = plain_line(order, draw);
-                let put_right = draw.pick(&["no,", "sorry, I mean", "actually", "wait, rather"]);
-                items[which] = format!("{}, {put_right} {}", say_line(&wrong, draw), items[which]);
-            }
-            Slip::Cancelled => {
-                let wrong = plain_line(order, draw);
-                items.insert(draw.below(items.len() + 1), say_line(&wrong, draw));
-                let noun = if wrong.count == 1 {
-                    wrong.product.name
-                } else {
-                    wrong.product.plural
-                };
-                let forget = draw.pick(&[
-                    "Actually, forget",
-                    "On second thought, skip",
-                    "Oh, and leave out",
-                    "Sorry, cancel",
-                ]);
-                afterthought = Some(format!("{forget} the {noun}."));
-            }
-            Slip::Added => {
-                if items.len() > 1
-                    && let Some(last) = items.pop()
-                {
-                    let add = draw.pick(&["Oh, and add", "And also", "One more thing,", "Ah, and"]);
-                    afterthought = Some(format!("{add} {last}."));
-                }
-            }
-        }
+        let afterthought = slip.make(order, &mut items, draw);
         Self {
             items,
             name: order.name,
@@ -295,123 +217,12 @@ const WHEN: &[&str] = &[
     "I'll come by at {t}.",
 ];
 
-/// "two large lattes with oat milk and no foam"
-pub fn say_line(line: &Line, draw: &mut Draw) -> String {
-    let made = line.extras.iter().find_map(|extra| match extra {
-        Extra::Made(how) => Some(*how),
-        _ => None,
-    });
-    let before = draw.chance(70);
-    let mut words: Vec<&str> = Vec::new();
-    words.extend(line.size.map(|size| say_size(size, draw)));
-    words.extend(made.filter(|_| before));
-    words.push(if line.count == 1 {
-        line.product.name
-    } else {
-        line.product.plural
-    });
-    let thing = words.join(" ");
-    let mut said = match line.count {
-        1 if draw.chance(70) => with_article(&thing),
-        count => format!("{} {thing}", say_count(count, draw)),
-    };
-    if let Some(how) = made.filter(|_| !before) {
-        said = format!("{said}, {how}");
-    }
-    let added: Vec<&str> = line
-        .extras
-        .iter()
-        .filter_map(|extra| match extra {
-            Extra::Added(what) => Some(*what),
-            _ => None,
-        })
-        .collect();
-    if !added.is_empty() {
-        said = format!("{said} with {}", added.join(" and "));
-    }
-    for extra in &line.extras {
-        if let Extra::LeftOut(what) = extra {
-            said = draw
-                .pick(&[
-                    "{l} without {w}",
-                    "{l}, no {w}",
-                    "{l}, hold the {w}",
-                    "{l} but no {w}",
-                ])
-                .replace("{l}", &said)
-                .replace("{w}", what);
-        }
-    }
-    said
-}
-
-/// "two", "2", "a couple of"
-pub fn say_count(count: usize, draw: &mut Draw) -> String {
-    let rare = match count {
-        2 => "a couple of",
-        6 => "half a dozen",
-        12 => "a dozen",
-        _ => "",
-    };
-    if !rare.is_empty() && draw.chance(10) {
-        rare.to_owned()
-    } else {
-        say_number(count, draw)
-    }
-}
-
-/// "two", "2"
-pub fn say_number(count: usize, draw: &mut Draw) -> String {
-    if draw.chance(40) {
-        count.to_string()
-    } else {
-        NUMBERS[count].to_owned()
-    }
-}
-
-fn say_size(size: &'static str, draw: &mut Draw) -> &'static str {
-    let other = match size {
-        "small" => "little",
-        "medium" => "regular",
-        _ => "big",
-    };
-    if draw.chance(12) { other } else { size }
-}
-
 /// "a, b and c"
 fn join(items: &[String], draw: &mut Draw) -> String {
     let and = draw.pick(&[" and ", " and ", ", and ", ", plus ", " and also "]);
     match items.split_last() {
         Some((last, rest)) if !rest.is_empty() => format!("{}{and}{last}", rest.join(", ")),
         _ => items.concat(),
-    }
-}
-
-/// A line without extras about a product the order does not hold.
-fn plain_line(order: &Order, draw: &mut Draw) -> Line {
-    loop {
-        let product = &PRODUCTS[draw.below(PRODUCTS.len())];
-        if order.lines.iter().all(|line| line.product != product) {
-            return Line {
-                count: draw.weigh(&[(3, 1), (1, 2)]),
-                product,
-                size: None,
-                extras: Vec::new(),
-            };
-        }
-    }
-}
-
-fn other_count(count: usize, draw: &mut Draw) -> usize {
-    other(&[1, 2, 3, 4, 5, 6], count, draw)
-}
-
-fn other<T: Copy + PartialEq>(choices: &[T], than: T, draw: &mut Draw) -> T {
-    loop {
-        let choice = draw.pick(choices);
-        if choice != than {
-            return choice;
-        }
     }
 }
 

@@ -1,0 +1,131 @@
+//! Ways to compute the same that must give the same.
+
+use std::collections::BTreeMap;
+
+use attune_data::{Batch, Sample};
+use attune_engine::{Decoder, evaluate, score};
+use candle_core::{D, Tensor};
+
+use crate::fixture::{FAMILIES, Fixture};
+use crate::subject::{self, Adapter};
+use crate::{TOLERANCE, difference};
+
+/// Each family's model with the recorded adapter, and with all weights trainable.
+fn trainable_models() -> impl Iterator<Item = (Fixture, Decoder)> {
+    FAMILIES.into_iter().flat_map(|family| {
+        let adapted = subject::adapted(&Fixture::load(family), Adapter::Recorded);
+        let mut whole = subject::base(&Fixture::load(family));
+        whole.make_trainable().unwrap();
+        [
+            (Fixture::load(family), adapted),
+            (Fixture::load(family), whole),
+        ]
+    })
+}
+
+fn alone(samples: &[Sample]) -> Vec<Batch> {
+    samples
+        .iter()
+        .map(|sample| Batch::from_samples([sample]))
+        .collect()
+}
+
+fn assert_same(a: &(f64, BTreeMap<String, Tensor>), b: &(f64, BTreeMap<String, Tensor>)) {
+    assert!(difference::of_values(&[a.0], &[b.0]) <= TOLERANCE);
+    assert!(difference::of_named(&a.1, &b.1) <= TOLERANCE);
+}
+
+/// No sample of a packed batch sees another.
+#[test]
+fn packed_equals_unpacked() {
+    for (fixture, decoder) in trainable_models() {
+        let samples = fixture.samples();
+        let packed = decoder.logits(&Batch::from_samples(&samples)).unwrap();
+        let parts: Vec<Tensor> = alone(&samples)
+            .iter()
+            .map(|batch| decoder.logits(batch).unwrap())
+            .collect();
+        assert!(difference::of_tensors(&packed, &Tensor::cat(&parts, 0).unwrap()) <= TOLERANCE);
+        // A neighbour's tokens do not show at all.
+        let mut other = samples.clone();
+        other[0].tokens.reverse();
+        let changed = decoder.logits(&Batch::from_samples(&other)).unwrap();
+        let second = |logits: &Tensor| {
+            logits
+                .narrow(0, samples[0].len(), samples[1].len())
+                .unwrap()
+        };
+        assert_eq!(
+            difference::of_tensors(&second(&changed), &second(&packed)),
+            0.0
+        );
+    }
+}
+
+/// Micro-batches weigh by their trained tokens, so it does not matter how a step is divided.
+#[test]
+fn accumulated_equals_whole() {
+    for (fixture, mut decoder) in trainable_models() {
+        let samples = fixture.data();
+        let whole =
+            subject::loss_and_gradients(&mut decoder, &[Batch::from_samples(&samples[..6])], false);
+        let uneven = [
+            Batch::from_samples(&samples[..1]),
+            Batch::from_samples(&samples[1..6]),
+        ];
+        assert_same(
+            &subject::loss_and_gradients(&mut decoder, &uneven, false),
+            &whole,
+        );
+        let singles = alone(&samples[..6]);
+        assert_same(
+            &subject::loss_and_gradients(&mut decoder, &singles, false),
+            &whole,
+        );
+    }
+}
+
+/// The same operations in the same order: the same bits.
+#[test]
+fn recompute_equals_stored() {
+    for (fixture, mut decoder) in trainable_models() {
+        let batch = [Batch::from_samples(&fixture.samples())];
+        let stored = subject::loss_and_gradients(&mut decoder, &batch, false);
+        let recomputed = subject::loss_and_gradients(&mut decoder, &batch, true);
+        assert_eq!(stored.0.to_bits(), recomputed.0.to_bits());
+        assert_eq!(difference::of_named(&recomputed.1, &stored.1), 0.0);
+    }
+}
+
+/// `score` and `evaluate` are other ways to the recorded logits and loss.
+#[test]
+fn scores_are_the_log_probabilities_of_the_recorded_logits() {
+    for family in FAMILIES {
+        let fixture = Fixture::load(family);
+        let (decoder, samples) = (subject::base(&fixture), fixture.samples());
+        let tokens = &samples[0].tokens;
+        let logits = fixture
+            .logits("logits")
+            .narrow(0, 0, tokens.len() - 1)
+            .unwrap();
+        let next = Tensor::new(&tokens[1..], logits.device())
+            .unwrap()
+            .unsqueeze(1)
+            .unwrap();
+        let chosen = logits.gather(&next, 1).unwrap().squeeze(1).unwrap();
+        let expected = (chosen - logits.log_sum_exp(D::Minus1).unwrap()).unwrap();
+        let found = Tensor::new(score(&decoder, tokens).unwrap(), logits.device()).unwrap();
+        assert!(
+            difference::of_tensors(&found, &expected) <= TOLERANCE,
+            "{family}"
+        );
+
+        let losses = evaluate(&decoder, &samples, 1024, &mut |_| ()).unwrap();
+        let trained: usize = losses.iter().map(|loss| loss.trained_tokens).sum();
+        let mean = losses.iter().map(|loss| loss.loss_sum).sum::<f64>() / trained as f64;
+        assert!(
+            difference::of_values(&[mean], &[fixture.expected.loss]) <= TOLERANCE,
+            "{family}"
+        );
+    }
+}
