@@ -162,3 +162,36 @@ macro_rules! define_commands {
 }
 
 for_each_command!(define_commands);
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    /// Hosts write the names by hand, in menus and scripts; the wire must use the same.
+    #[test]
+    fn a_command_has_one_name_everywhere() {
+        let calls = [
+            Call::Doctor(DoctorRequest {}),
+            Call::ExperimentsShow(ExperimentsShowRequest::default()),
+            Call::DataImport(DataImportRequest::default()),
+        ];
+        for call in calls {
+            let wire = serde_json::to_value(&call).unwrap();
+            assert_eq!(wire["command"], call.name());
+            assert!(COMMANDS.iter().any(|command| command.name == call.name()));
+            let back: Call = serde_json::from_value(wire).unwrap();
+            assert_eq!(back.name(), call.name());
+        }
+    }
+
+    #[test]
+    fn arguments_left_out_have_their_defaults() {
+        let wire = r#"{"command": "data_show", "arguments": {"dataset": "orders"}}"#;
+        let Call::DataShow(request) = serde_json::from_str(wire).unwrap() else {
+            panic!("another command")
+        };
+        assert_eq!((request.dataset.as_str(), request.first), ("orders", 0));
+    }
+}

@@ -1,6 +1,11 @@
 //! The application: library, store, jobs, evaluation, chat, export, settings, and the one list of
 //! commands that every host serves ([`api`]).
 
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "every command takes its request by value, whether it keeps it or not"
+)]
+
 pub mod api;
 mod chat;
 mod datasets;

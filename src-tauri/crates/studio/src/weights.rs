@@ -199,8 +199,10 @@ fn load(files: &Files, session: &mut Session<'_>) -> Result<Loaded> {
 }
 
 impl Studio {
-    /// Gives back the memory of the weights used last.
+    /// Gives back the memory of the weights used last, unless they are in use now.
     pub(crate) fn unload(&self) {
-        *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        if let Ok(mut loaded) = self.loaded.try_lock() {
+            *loaded = None;
+        }
     }
 }

@@ -25,10 +25,12 @@ impl Place {
         let studio = Studio::open_at(folder.path().join("home"));
         let place = Self { folder, studio };
         write_model(&place.model());
-        let rows: String = (0..40)
-            .map(|row| format!("{{\"prompt\":\"say {row}\",\"answer\":\"{row}\"}}\n"))
+        let rows: Vec<String> = (0..40)
+            .map(|row| {
+                json!({"prompt": format!("say {row}"), "answer": row.to_string()}).to_string()
+            })
             .collect();
-        fs::write(place.path("numbers.jsonl"), rows).unwrap();
+        fs::write(place.path("numbers.jsonl"), rows.join("\n")).unwrap();
         place
     }
 
@@ -351,6 +353,14 @@ fn a_run_starts_from_an_earlier_one() {
         "it began where the other ended"
     );
 
+    // PEFT knows no upper end of alpha; what a run recorded must stay readable.
+    let adapter = next.folder.join("checkpoints/step-00000001");
+    let config = fs::read_to_string(adapter.join("adapter_config.json")).unwrap();
+    fs::write(
+        adapter.join("adapter_config.json"),
+        config.replace("16.0", "512.0"),
+    )
+    .unwrap();
     let third = place.start(&["pretrained_weights=next", "max_steps=1", "lora_r=32"]);
     let third = quiet(|session| api::experiment_start(&place.studio, third, session)).unwrap();
     let show = ExperimentsShowRequest {
@@ -358,6 +368,11 @@ fn a_run_starts_from_an_earlier_one() {
         compare: None,
     };
     let report = quiet(|session| api::experiments_show(&place.studio, show, session)).unwrap();
+    assert!(
+        report.config.contains("lora_alpha: 512.0"),
+        "{}",
+        report.config
+    );
     assert!(
         report.config.contains("lora_r: 4"),
         "an adapter brings its own rank: {}",

@@ -78,7 +78,7 @@ impl Start {
             Self::of_experiment(studio, &reference, config)?
         };
         if let Some(adapter) = &start.adapter {
-            Self::require_adapter(adapter)?;
+            require_adapter(adapter)?;
             if config.lora {
                 adopt(adapter, config, session)?;
             }
@@ -115,18 +115,6 @@ impl Start {
         })
     }
 
-    fn require_adapter(folder: &Path) -> Result<()> {
-        match ADAPTER.iter().find(|name| !folder.join(name).is_file()) {
-            None => Ok(()),
-            Some(missing) => Err(refuse(
-                "pretrained_weights",
-                "adapter-missing",
-                format!("{} holds no {missing}", folder.display()),
-                "Choose a folder that PEFT or Attune saved an adapter into.",
-            )),
-        }
-    }
-
     /// Puts the files into a new experiment's folder.
     pub(super) fn place(&self, experiment: &Path) -> Result<()> {
         let start = experiment.join(FOLDER);
@@ -149,6 +137,19 @@ impl Start {
             }
         }
         link(&self.model.join("config.json"), &start.join("config.json"))
+    }
+}
+
+/// Refuses a folder that is no adapter.
+fn require_adapter(folder: &Path) -> Result<()> {
+    match ADAPTER.iter().find(|name| !folder.join(name).is_file()) {
+        None => Ok(()),
+        Some(missing) => Err(refuse(
+            "pretrained_weights",
+            "adapter-missing",
+            format!("{} holds no {missing}", folder.display()),
+            "Choose a folder that PEFT or Attune saved an adapter into.",
+        )),
     }
 }
 

@@ -150,11 +150,18 @@ pub(crate) fn to_yaml(config: &ExperimentConfig) -> Result<String> {
     })
 }
 
-/// Reads a run's `config.yaml`. Settings that came later than the run have their defaults.
+/// Reads a run's `config.yaml`. Settings that came later than the run have their defaults. Ranges
+/// are not checked again: they were when the run was made, and an adapter it started from may have
+/// brought a rank or strength beyond what a form offers.
 pub(crate) fn from_yaml(text: &str, origin: &Path) -> Result<ExperimentConfig> {
-    let mut layers = Layers::default();
-    layers.add_yaml(text, &origin.display().to_string())?;
-    layers.finish()
+    serde_yaml_ng::from_str(text).map_err(|source| {
+        Error::new(
+            "config-unreadable",
+            format!("the settings of the run cannot be read: {source}"),
+        )
+        .with_remedy("Restore the file, or delete the experiment and start it again.")
+        .with_place(origin.display().to_string())
+    })
 }
 
 /// The settings in which two configurations differ, in the order of the definitions.

@@ -60,7 +60,7 @@ macro_rules! define_settings {
     )+})+) => {
         /// Everything that defines a run. The YAML keys are the fields' names.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-        #[serde(deny_unknown_fields)]
+        #[serde(deny_unknown_fields, default)]
         pub struct ExperimentConfig {
             $($($(#[doc = $help])+ pub $key: $type,)+)+
         }

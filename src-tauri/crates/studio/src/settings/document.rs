@@ -51,12 +51,20 @@ fn entry(setting: &Setting) -> String {
         Some(_) => {}
     }
     format!(
-        "**`{}`** {}: {}\n  \n{}\n",
+        "### `{}`\n\n{}: {}\n\n{}.\n",
         setting.key,
         setting.title,
-        facts.join("; "),
-        setting.help
+        setting.help,
+        sentence(&facts.join("; "))
     )
+}
+
+/// With a capital at its start.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(letters).collect()
+    })
 }
 
 #[cfg(test)]
