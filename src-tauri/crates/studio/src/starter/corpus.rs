@@ -221,7 +221,10 @@ mod tests {
             hash.update(turn.content.as_bytes());
             hash.update(b"\n");
         }
-        assert_eq!(hex(&hash.finalize()), "");
+        assert_eq!(
+            hex(&hash.finalize()),
+            "1acd826a1d678a9bc62845e88029736e853cc2f954053436c55a96315aad3107"
+        );
     }
 
     /// What is measured must not have been read before: no order of the sample dataset, tuned on

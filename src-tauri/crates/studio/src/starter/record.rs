@@ -123,11 +123,7 @@ fn regular(draw: &mut Draw) -> (String, String) {
     let mut record = format!("{{\"guest\":\"{name}\",\"usual\":\"{}\"", product.name);
     record.extend(line.size.map(|size| format!(",\"cup\":\"{size}\"")));
     if !line.extras.is_empty() {
-        let labels: Vec<String> = line
-            .extras
-            .iter()
-            .map(|extra| extra.label())
-            .collect();
+        let labels: Vec<String> = line.extras.iter().map(|extra| extra.label()).collect();
         record += &format!(",\"wishes\":[{}]", quoted(&labels));
     }
     (note, record + "}")
