@@ -84,7 +84,7 @@ def peer_python(target: pathlib.Path) -> pathlib.Path:
 
 
 def build(profile: str) -> pathlib.Path:
-    command = ["cargo", "build", "--profile", profile, "--package", "attune-engine", "--example", "lora_step"]
+    command = ["cargo", "build", "--profile", profile, "--workspace", "--example", "lora_step"]
     messages = subprocess.check_output([*command, "--message-format=json-render-diagnostics"], cwd=ROOT, text=True)
     for message in map(json.loads, messages.splitlines()):
         if message.get("target", {}).get("name") == "lora_step" and message.get("executable"):
