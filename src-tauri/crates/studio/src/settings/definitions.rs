@@ -193,7 +193,7 @@ define_settings! {
     Prediction {
         /// Longest answer in tokens.
         max_length_inference: usize = 256, integer(1, 4096), Advanced, "Maximum answer length", h2o "max_length_inference";
-        /// Prompts answered together in an evaluation; 0 takes the batch size.
+        /// Answers generated at once; 0 chooses for you.
         batch_size_inference: usize = 0, integer(0, 512), Expert, "Prediction batch size", h2o "batch_size_inference";
         // H2O has do_sample beside it; here 0 is greedy, and nothing can contradict it.
         /// Randomness of answers in chat; 0 takes the likeliest token each time. Evaluation is always greedy.
