@@ -3,8 +3,9 @@
 SHELL := /bin/bash
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 TARGET := $(or $(CARGO_TARGET_DIR),target)
-# One selection of packages everywhere: cargo compiles the dependencies once per selection.
-CARGO_BUILD := cargo build --workspace --bins --locked
+# One selection of packages everywhere: cargo compiles the dependencies once per selection. The
+# examples come along because they share the features that tests ask of the dependencies.
+CARGO_BUILD := cargo build --workspace --bins --examples --locked
 CARGO_TEST := cargo test --workspace --locked
 
 .PHONY: help setup-dev run wave demo test test-unit lint bench starter-model settings
@@ -39,7 +40,7 @@ bench: setup-dev ## A LoRA step beside transformers + PEFT, written to docs/perf
 	python3 tests/bench/bench.py
 
 starter-model: setup-dev ## Train the bundled model again from random weights (about 20 minutes on 2 cores)
-	cargo build --workspace --examples --locked
+	$(CARGO_BUILD)
 	$(TARGET)/debug/examples/starter_model
 
 settings: ## Write docs/settings.md from the definitions
