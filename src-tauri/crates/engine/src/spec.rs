@@ -221,6 +221,12 @@ impl ModelSpec {
         });
         if let Some(window) = self.windows.iter().copied().flatten().next() {
             config["sliding_window"] = json!(window);
+            config["use_sliding_window"] = json!(true);
+            let kind = |window: &Option<usize>| match window {
+                Some(_) => "sliding_attention",
+                None => "full_attention",
+            };
+            config["layer_types"] = self.windows.iter().map(kind).collect();
         }
         config
     }
