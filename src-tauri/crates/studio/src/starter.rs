@@ -19,7 +19,7 @@ pub const DEMO_CONFIG: &str = include_str!("../assets/starter/demo.yaml");
 
 /// An order that is in neither the corpus nor the sample dataset.
 pub const PROMPT: &str = "Hi! Could I get two large lattes with oat milk and a toasted bagel, \
-    no, make that three? Oh, and add a brownie. It's for Mira, pick-up at half past nine.";
+    no, make that three? It's for Mira, pick-up at half past nine.";
 
 macro_rules! bundled {
     ($($name:literal),+ $(,)?) => {
