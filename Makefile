@@ -36,7 +36,8 @@ lint: ## Formatting and clippy, warnings refused
 	cargo fmt --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
-bench: setup-dev ## A LoRA step beside transformers + PEFT, written to docs/performance.md
+bench: ## A LoRA step beside transformers + PEFT, written to docs/performance.md
+	@.ci/setup bench
 	python3 tests/bench/bench.py
 
 starter-model: setup-dev ## Train the bundled model again from random weights (about 20 minutes on 2 cores)

@@ -342,3 +342,44 @@ fn home() {
         "nothing temporary stays"
     );
 }
+
+/// Long work of every kind is listed, and can be ended from elsewhere.
+#[test]
+fn jobs() {
+    let place = Place::with_orders();
+    show(&place, "jobs list nothing", "jobs list");
+    let run = place.start(&train(2_000));
+    let working = loop {
+        let jobs = place.attune("jobs list --json").well().json();
+        if jobs[0]["state"] == "running" {
+            break jobs[0].clone();
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    };
+    assert_eq!(
+        (&working["kind"], &working["subject"]),
+        (&"train".into(), &"run".into())
+    );
+    let number = working["id"].as_i64().unwrap();
+    let asked = place.attune(&format!("jobs cancel {number}")).well();
+    assert_eq!(asked.stdout, format!("Job {number} is cancelled.\n"));
+    run.end();
+    assert_eq!(place.state("run").as_deref(), Some("paused"));
+    place.attune("export --experiment run --to out").well();
+    place
+        .attune("evaluate --model model --data orders.jsonl --loss-only")
+        .well();
+    let ended = place.attune("jobs list --ended 9 --json").well().json();
+    let kinds: Vec<&str> = ended
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|job| job["kind"].as_str().unwrap())
+        .collect();
+    assert_eq!(kinds, ["evaluate", "export", "train", "import"]);
+    show(
+        &place,
+        "jobs cancel ended",
+        &format!("jobs cancel {number}"),
+    );
+}

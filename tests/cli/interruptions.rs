@@ -147,7 +147,7 @@ fn two_trainings_queue() {
     let mut second = place.start(&second);
     let waiting = second.until(|line| line["type"] == "waiting");
     assert_eq!(
-        (waiting["experiment"].as_str(), waiting["behind"].as_str()),
+        (waiting["subject"].as_str(), waiting["behind"].as_str()),
         (Some("second"), Some("run"))
     );
     assert_eq!(place.state("second").unwrap(), "queued");

@@ -62,6 +62,9 @@ pub(crate) enum Command {
     /// List runs; pause, continue, stop or delete them
     #[command(subcommand)]
     Experiments(ExperimentsCommand),
+    /// See what works or waits, in whatever program, and end it
+    #[command(subcommand)]
+    Jobs(JobsCommand),
     /// Measure a model on data: loss, perplexity, and how many answers are exactly right
     Evaluate(EvaluateArguments),
     /// Say how probable a model finds each token of a text (natural logarithms)
@@ -222,6 +225,21 @@ pub(crate) enum ExperimentsCommand {
         which: Which,
         #[command(flatten)]
         consent: Consent,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JobsCommand {
+    /// List the work in progress, and what waits for its turn
+    List {
+        /// And so many of those that have ended, the newest first
+        #[arg(long, default_value_t = 0, value_name = "NUMBER")]
+        ended: usize,
+    },
+    /// Ask a job to end; training pauses and can be continued
+    Cancel {
+        /// Its number
+        job: i64,
     },
 }
 

@@ -6,14 +6,15 @@ use attune_studio::api::{
     Call, CheckpointChoice, ColumnChoice, DataCheckRequest, DataImportRequest, DataListRequest,
     DataRemoveRequest, DataShowRequest, DoctorRequest, EvaluateRequest, ExperimentRequest,
     ExperimentStartRequest, ExperimentsListRequest, ExperimentsShowRequest, ExportDtype,
-    ExportFormat, ExportRequest, ModelsAddRequest, ModelsInspectRequest, ModelsListRequest,
-    ModelsRemoveRequest, SamplingOptions, ScoreRequest, SettingsRequest, StarterRequest, Weights,
+    ExportFormat, ExportRequest, JobRequest, JobsListRequest, ModelsAddRequest,
+    ModelsInspectRequest, ModelsListRequest, ModelsRemoveRequest, SamplingOptions, ScoreRequest,
+    SettingsRequest, StarterRequest, Weights,
 };
 
 use crate::arguments::{
     ChatArguments, Checkpoint, Command, DataCommand, DemoArguments, Dtype, EvaluateArguments,
-    ExperimentsCommand, ExportArguments, FileArguments, Format, ModelsCommand, SamplingArguments,
-    ScoreArguments, TrainArguments, WeightsArguments, Which,
+    ExperimentsCommand, ExportArguments, FileArguments, Format, JobsCommand, ModelsCommand,
+    SamplingArguments, ScoreArguments, TrainArguments, WeightsArguments, Which,
 };
 
 /// What the command line asks for.
@@ -80,6 +81,12 @@ impl Work {
             Command::Models(command) => call(models(command)),
             Command::Train(arguments) => call(train(arguments)),
             Command::Experiments(command) => experiments(command),
+            Command::Jobs(JobsCommand::List { ended }) => {
+                call(Call::JobsList(JobsListRequest { ended }))
+            }
+            Command::Jobs(JobsCommand::Cancel { job }) => {
+                call(Call::JobsCancel(JobRequest { job }))
+            }
             Command::Evaluate(arguments) => call(evaluate(arguments, json)),
             Command::Score(arguments) => call(score(arguments)),
             Command::Chat(arguments) => Self::Chat(chat(arguments)),

@@ -2,6 +2,7 @@
 
 mod dataset;
 mod experiment;
+mod job;
 mod machine;
 mod model;
 mod work;
@@ -36,6 +37,8 @@ pub(crate) fn words(reply: &Reply, only: Option<&str>) -> Outcome<String> {
             experiment::asked(experiment)
         }
         Reply::ExperimentsDelete(removed) => experiment::deleted(removed),
+        Reply::JobsList(jobs) => job::list(jobs),
+        Reply::JobsCancel(job) => job::asked(job),
         Reply::Evaluate(evaluation) => work::evaluation(evaluation),
         Reply::Score(score) => work::score(score),
         Reply::Chat(answer) => format!("{}\n", answer.text),

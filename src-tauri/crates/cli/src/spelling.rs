@@ -23,6 +23,8 @@ pub(crate) fn spelling(call: &Call) -> &'static str {
         Call::ExperimentsResume(_) => "experiments resume",
         Call::ExperimentsStop(_) => "experiments stop",
         Call::ExperimentsDelete(_) => "experiments delete",
+        Call::JobsList(_) => "jobs list",
+        Call::JobsCancel(_) => "jobs cancel",
         Call::Evaluate(_) => "evaluate",
         Call::Score(_) => "score",
         Call::Chat(_) => "chat",
@@ -44,7 +46,7 @@ mod tests {
     use crate::request::Work;
 
     /// One command line for each command of studio.
-    const LINES: [&str; 22] = [
+    const LINES: [&str; 24] = [
         "doctor",
         "data import a.csv",
         "data check a.csv",
@@ -62,6 +64,8 @@ mod tests {
         "experiments resume a",
         "experiments stop a",
         "experiments delete a",
+        "jobs list",
+        "jobs cancel 1",
         "evaluate --model a --data b",
         "score --model a --tokens 1,2",
         "export --model a --to b",

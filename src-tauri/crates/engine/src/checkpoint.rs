@@ -1,8 +1,8 @@
 //! Checkpoints: everything that a run needs to go on with the same bits, and never the frozen
 //! base.
 //!
-//! `step-00000120/` holds the adapter in PEFT's layout (or, in full fine-tuning, the weights),
-//! the optimiser's moments and `state.json`. `last.json` and `best.json` name the checkpoint they
+//! `step-00000120/` holds the adapter in PEFT's layout (or, in full fine-tuning, a model folder:
+//! the weights and their configuration), the optimiser's moments and `state.json`. `last.json` and `best.json` name the checkpoint they
 //! point to. A folder gets its name only once it is on disk, a pointer only once its folder is.
 
 use crate::files::{self, at};
@@ -20,7 +20,7 @@ pub struct CheckpointInfo {
     pub epoch: f64,
     /// Lowest validation loss so far, if one was measured.
     pub best_loss: Option<f64>,
-    /// The folder; for LoRA it can be loaded as a PEFT adapter.
+    /// The folder: it loads as a PEFT adapter or, in full fine-tuning, as a model.
     pub folder: PathBuf,
 }
 
@@ -101,6 +101,8 @@ pub(crate) fn save(
             decoder.write_adapter(folder)?;
         } else {
             weights::save(&folder.join("model.safetensors"), decoder.base_tensors())?;
+            let config = decoder.spec().to_config("float32");
+            files::write(&folder.join("config.json"), &json(&config)?)?;
         }
         optimizer.save(&folder.join("optimizer.safetensors"))?;
         files::write(&folder.join("state.json"), &json(state)?)

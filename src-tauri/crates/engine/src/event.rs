@@ -7,8 +7,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum TrainEvent {
-    /// The run is set up.
+    /// The run is set up; again each time a process takes it up.
     Started {
+        /// The step of the checkpoint it goes on from. Without one it begins anew, and steps that
+        /// an earlier process took and lost are taken again.
+        resumed_from: Option<u64>,
         /// Optimiser steps in all.
         total_steps: u64,
         /// Optimiser steps of the first epoch.

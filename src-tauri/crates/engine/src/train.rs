@@ -165,7 +165,11 @@ pub fn train(
     }
     let mut plan = Plan::new(train.iter().map(Sample::len).collect(), options);
     let total = plan.total_steps;
+    let fingerprint = fingerprint(train, options);
+    let restored = checkpoint::restore(checkpoints, decoder, &fingerprint)?;
+    let resumed_from = restored.as_ref().map(|(_, state)| state.step);
     on_event(TrainEvent::Started {
+        resumed_from,
         total_steps: total,
         steps_per_epoch: plan.steps_per_epoch,
         train_samples: train.len(),
@@ -177,10 +181,8 @@ pub fn train(
     let evaluation_steps = (options.evaluation_epochs * plan.steps_per_epoch as f64).round() as u64;
     let evaluates = options.evaluation_epochs > 0.0 && !validation.is_empty();
 
-    let fingerprint = fingerprint(train, options);
-    let restored = checkpoint::restore(checkpoints, decoder, &fingerprint)?;
-    if let Some((_, state)) = &restored {
-        on_event(TrainEvent::Resumed { step: state.step });
+    if let Some(step) = resumed_from {
+        on_event(TrainEvent::Resumed { step });
     }
     let (mut optimizer, mut state) = match restored {
         Some(restored) => restored,

@@ -9,6 +9,7 @@
 mod dataset;
 mod event;
 mod experiment;
+mod job;
 mod machine;
 mod model;
 mod work;
@@ -25,6 +26,7 @@ pub use experiment::{
     Difference, Experiment, ExperimentReport, ExperimentRequest, ExperimentStartRequest,
     ExperimentState, ExperimentsListRequest, ExperimentsShowRequest, LoggedEvent,
 };
+pub use job::{Job, JobKind, JobRequest, JobState, JobsListRequest};
 pub use machine::{
     Condition, Disk, DoctorReport, DoctorRequest, GpuBackend, GpuBackendKind, Memory, Platform,
     SettingDefinition, SettingKind, SettingsRequest, Starter, StarterRequest,
@@ -87,6 +89,11 @@ macro_rules! for_each_command {
             experiments_stop ExperimentsStop(ExperimentRequest) -> Experiment = experiments::stop;
             /// Deletes an experiment with its files; refused while it runs.
             experiments_delete ExperimentsDelete(ExperimentRequest) -> Removed = experiments::delete;
+
+            /// Lists the work in progress, in whatever process, and what waits for its turn.
+            jobs_list JobsList(JobsListRequest) -> Vec<Job> = jobs::list;
+            /// Asks a job, in whatever process, to end; training pauses and can be continued.
+            jobs_cancel JobsCancel(JobRequest) -> Job = jobs::cancel;
 
             /// Measures loss, perplexity and exact match on a dataset.
             evaluate Evaluate(EvaluateRequest) -> Evaluation = evaluate::evaluate;

@@ -14,11 +14,12 @@ use sha2::{Digest, Sha256};
 use crate::Studio;
 use crate::api::{
     Conversation, DataCheckRequest, DataImportRequest, DataListRequest, DataRemoveRequest,
-    DataShowRequest, Dataset, DatasetPage, DatasetReport, ExperimentState, Level, Progress,
-    Removed, Session,
+    DataShowRequest, Dataset, DatasetPage, DatasetReport, ExperimentState, JobKind, Level,
+    Progress, Removed, Session,
 };
 use crate::error::{Error, Result};
 use crate::files::{PendingFolder, make_folder, remove_folder, require_space, write};
+use crate::jobs;
 use crate::models;
 use crate::settings::ExperimentConfig;
 
@@ -27,8 +28,19 @@ const CONVERSATIONS: &str = "conversations.parquet";
 /// The importer's findings beside them.
 const INSPECTION: &str = "inspection.json";
 
-/// Imports a file into the library. Whatever fails, the library stays as it was.
+/// Imports a file into the library, as a job. Whatever fails, the library stays as it was.
 pub(crate) fn import(
+    studio: &Studio,
+    request: DataImportRequest,
+    session: &mut Session<'_>,
+) -> Result<DatasetReport> {
+    let subject = request.path.display().to_string();
+    jobs::run(studio, JobKind::Import, &subject, session, |session| {
+        bring_in(studio, request, session)
+    })
+}
+
+fn bring_in(
     studio: &Studio,
     request: DataImportRequest,
     session: &mut Session<'_>,

@@ -5,12 +5,14 @@ use std::time::Instant;
 
 use crate::Studio;
 use crate::api::{
-    Conversation, EvaluateRequest, Evaluation, EvaluationRow, Level, Progress, Role, Session, Turn,
+    Conversation, EvaluateRequest, Evaluation, EvaluationRow, JobKind, Level, Progress, Role,
+    Session, Turn,
 };
 use crate::chat::sampling;
 use crate::datasets;
 use crate::error::{Error, Result};
 use crate::experiments::{Rows, config_of, tokenise};
+use crate::jobs;
 use crate::settings::ExperimentConfig;
 use crate::weights::{Files, Loaded, with_loaded};
 use attune_engine::{SampleLoss, SamplingOptions, generate};
@@ -21,16 +23,27 @@ const TOKENS_PER_BATCH: usize = 4096;
 /// Prompts answered at once where nothing else is asked for.
 const PROMPTS_PER_BATCH: usize = 16;
 
-/// Measures loss, perplexity and exact match.
+/// Measures loss, perplexity and exact match, as a job that has the device for itself.
 pub(crate) fn evaluate(
     studio: &Studio,
     request: EvaluateRequest,
     session: &mut Session<'_>,
 ) -> Result<Evaluation> {
-    let started = Instant::now();
     let files = Files::find(studio, &request.weights)?;
+    jobs::run_on_device(studio, JobKind::Evaluate, &files.name, session, |session| {
+        measured(studio, &request, &files, session)
+    })
+}
+
+fn measured(
+    studio: &Studio,
+    request: &EvaluateRequest,
+    files: &Files,
+    session: &mut Session<'_>,
+) -> Result<Evaluation> {
+    let started = Instant::now();
     let config = files.config.clone().unwrap_or_default();
-    let mut data = Data::find(studio, &request, session)?;
+    let mut data = Data::find(studio, request, session)?;
     if let Some(limit) = request.limit {
         data.rows.truncate(limit);
     }
@@ -42,7 +55,7 @@ pub(crate) fn evaluate(
         .with_remedy("Choose another dataset, or raise validation_size."));
     }
     let max_length = request.max_length.unwrap_or(config.max_length);
-    with_loaded(studio, &files, session, |loaded, session| {
+    with_loaded(studio, files, session, |loaded, session| {
         let losses = losses(loaded, &data, max_length, session)?;
         let predictions = if request.loss_only {
             vec![None; data.rows.len()]
@@ -50,8 +63,8 @@ pub(crate) fn evaluate(
             predict(
                 loaded,
                 &data,
-                &greedy(&config, &request),
-                batch_size(&config, &request),
+                &greedy(&config, request),
+                batch_size(&config, request),
                 session,
             )?
         };

@@ -189,7 +189,7 @@ fn ask(
     session: &mut Session<'_>,
 ) -> Result<Experiment> {
     let store = studio.store()?;
-    let Some(job) = store.live_job(&experiment.id, studio.home())? else {
+    let Some(job) = store.live_training(&experiment.id, studio.home())? else {
         return Err(refusal(
             experiment,
             "experiment-not-running",
@@ -199,7 +199,10 @@ fn ask(
     store.ask_job(job.id, request)?;
     let asked = Instant::now();
     while asked.elapsed() < PATIENCE && !session.control().is_cancelled() {
-        if store.live_job(&experiment.id, studio.home())?.is_none() {
+        if store
+            .live_training(&experiment.id, studio.home())?
+            .is_none()
+        {
             return find(studio, &experiment.id);
         }
         std::thread::sleep(Duration::from_millis(100));

@@ -1,17 +1,18 @@
 //! Taking a result away: an adapter in PEFT layout, or a merged model.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::Studio;
-use crate::api::{Export, ExportDtype, ExportFormat, ExportRequest, Session};
+use crate::api::{Export, ExportDtype, ExportFormat, ExportRequest, JobKind, Session};
 use crate::error::{Error, Result};
 use crate::files::{PendingFolder, folder_size, require_space};
+use crate::jobs;
 use crate::settings::to_yaml;
 use crate::weights::{Files, load_decoder};
 use attune_engine::DType;
 
-/// Writes the folder of the request.
+/// Writes the folder of the request, as a job.
 pub(crate) fn export(
     studio: &Studio,
     request: ExportRequest,
@@ -21,14 +22,26 @@ pub(crate) fn export(
     let folder = std::path::absolute(&request.folder)
         .map_err(|source| Error::file("use", &request.folder, &source))?;
     refuse_occupied(&folder, request.overwrite)?;
+    let subject = folder.display().to_string();
+    jobs::run(studio, JobKind::Export, &subject, session, |session| {
+        write(&request, &files, folder, session)
+    })
+}
+
+fn write(
+    request: &ExportRequest,
+    files: &Files,
+    folder: PathBuf,
+    session: &mut Session<'_>,
+) -> Result<Export> {
     let pending = PendingFolder::new(&folder)?;
     match request.format {
-        ExportFormat::Adapter => write_adapter(&files, pending.path())?,
-        ExportFormat::Merged => write_merged(&files, request.dtype, pending.path(), session)?,
+        ExportFormat::Adapter => write_adapter(files, pending.path())?,
+        ExportFormat::Merged => write_merged(files, request.dtype, pending.path(), session)?,
     }
     crate::files::write(
         &pending.path().join("README.md"),
-        card(&files, request.format)?.as_bytes(),
+        card(files, request.format)?.as_bytes(),
     )?;
     session.check()?;
     let folder = pending.finish(request.overwrite)?;

@@ -1,26 +1,37 @@
-//! Work that needs the device for itself: one queue per device, first come, first served, across
+//! Long work: listed in the library, so that every process sees how far it is and can ask it to
+//! end. Work that needs the device for itself waits in its queue, first come, first served, across
 //! all processes.
 
 use std::fs::{File, TryLockError};
 use std::path::PathBuf;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::Studio;
-use crate::api::{Control, Event, Session};
+use crate::api::{Control, Event, Job, JobKind, JobRequest, JobState, JobsListRequest, Session};
 use crate::error::{Error, Result};
 use crate::files::make_folder;
 use crate::home::Home;
-use crate::store::{JobState, NewJob, Request, Store};
+use crate::store::{NewJob, Request, Store};
+
+/// The only device of this build.
+pub(crate) const DEVICE: &str = "cpu";
+
+/// Of work that shares the machine with others.
+const NO_DEVICE: &str = "";
 
 /// How often a waiting job looks whether it is its turn, and a working one whether something was
 /// asked of it.
 const INTERVAL: Duration = Duration::from_millis(250);
 
+/// How long a request waits for its effect before it returns.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// A job of this process. Dropped without an end, others will see it as interrupted.
 #[derive(Debug)]
 pub(crate) struct RunningJob {
     id: i64,
+    subject: String,
     // The lock is the sign of life; it falls with this handle or with the process.
     _alive: File,
     lock: PathBuf,
@@ -38,11 +49,17 @@ pub(crate) enum Turn {
 
 impl RunningJob {
     /// Joins the queue of `device` for `subject`.
-    pub(crate) fn join(studio: &Studio, kind: &str, subject: &str, device: &str) -> Result<Self> {
+    pub(crate) fn join(
+        studio: &Studio,
+        kind: JobKind,
+        subject: &str,
+        device: &str,
+    ) -> Result<Self> {
         let home = studio.home();
         make_folder(&home.lock(""))?;
         let name = format!(
-            "{kind}-{subject}-{}-{:08x}",
+            "{}-{}-{:08x}",
+            kind.as_str(),
             std::process::id(),
             rand::random::<u32>()
         );
@@ -59,6 +76,7 @@ impl RunningJob {
         })?;
         Ok(Self {
             id,
+            subject: subject.to_owned(),
             _alive: alive,
             lock,
             device: None,
@@ -91,20 +109,14 @@ impl RunningJob {
             }
             // Nobody in front and yet not free: its last owner is about to let go.
             if let Some(behind) = in_front.filter(|behind| told.as_ref() != Some(behind)) {
-                let experiment = self.subject(store, home)?;
                 session.report(Event::Waiting {
-                    experiment,
+                    subject: self.subject.clone(),
                     behind: behind.clone(),
                 });
                 told = Some(behind);
             }
             thread::sleep(INTERVAL);
         }
-    }
-
-    fn subject(&self, store: &Store, home: &Home) -> Result<String> {
-        let mine = store.reap(home)?.into_iter().find(|job| job.id == self.id);
-        Ok(mine.map(|job| job.subject).unwrap_or_default())
     }
 
     fn take_device(&mut self, home: &Home, device: &str) -> Result<bool> {
@@ -159,11 +171,12 @@ impl RunningJob {
     pub(crate) fn progress(
         &self,
         store: &Store,
+        what: &str,
         done: u64,
         total: Option<u64>,
         left: Option<f64>,
     ) -> Result<()> {
-        store.set_job_progress(self.id, done, total, left)
+        store.set_job_progress(self.id, what, done, total, left)
     }
 
     /// Ends the job and frees the device.
@@ -172,6 +185,121 @@ impl RunningJob {
         let _ = std::fs::remove_file(&self.lock);
         Ok(())
     }
+}
+
+/// Does `work` as a job that needs no device for itself.
+pub(crate) fn run<T>(
+    studio: &Studio,
+    kind: JobKind,
+    subject: &str,
+    session: &mut Session<'_>,
+    work: impl FnOnce(&mut Session<'_>) -> Result<T>,
+) -> Result<T> {
+    let job = RunningJob::join(studio, kind, subject, NO_DEVICE)?;
+    studio
+        .store()?
+        .set_job_state(job.id, JobState::Running, None)?;
+    followed(studio, job, session, work)
+}
+
+/// Does `work` as a job that has the device for itself, once it is its turn.
+pub(crate) fn run_on_device<T>(
+    studio: &Studio,
+    kind: JobKind,
+    subject: &str,
+    session: &mut Session<'_>,
+    work: impl FnOnce(&mut Session<'_>) -> Result<T>,
+) -> Result<T> {
+    let mut job = RunningJob::join(studio, kind, subject, DEVICE)?;
+    match job.wait(studio, DEVICE, session)? {
+        Turn::Mine => followed(studio, job, session, work),
+        Turn::GivenUp(_) => {
+            job.end(studio.store()?, JobState::Cancelled, None)?;
+            Err(Error::cancelled())
+        }
+    }
+}
+
+/// Does `work`, writes its progress into the job's row, and ends the job with what came of it.
+fn followed<T>(
+    studio: &Studio,
+    job: RunningJob,
+    session: &mut Session<'_>,
+    work: impl FnOnce(&mut Session<'_>) -> Result<T>,
+) -> Result<T> {
+    let (store, control) = (studio.store()?, session.control());
+    let mut written: Option<Instant> = None;
+    let mut forward = |event: Event| {
+        if let Event::Progress {
+            what,
+            done,
+            total,
+            seconds_left,
+        } = &event
+            && written.is_none_or(|written| written.elapsed() >= INTERVAL)
+        {
+            written = Some(Instant::now());
+            // How far a job is, is a comfort; what the job does decides whether it fails.
+            let _ = job.progress(store, what, *done, *total, *seconds_left);
+        }
+        session.report(event);
+    };
+    let result = job.listen(studio, control, || {
+        work(&mut Session::new(&mut forward, control))
+    })?;
+    match &result {
+        Ok(_) => job.end(store, JobState::Finished, None)?,
+        Err(error) if error.code == Error::cancelled().code => {
+            job.end(store, JobState::Cancelled, None)?;
+        }
+        Err(error) => job.end(store, JobState::Failed, Some(error))?,
+    }
+    result
+}
+
+/// The work in progress, oldest first, then what has ended, newest first.
+pub(crate) fn list(
+    studio: &Studio,
+    request: JobsListRequest,
+    _: &mut Session<'_>,
+) -> Result<Vec<Job>> {
+    let store = studio.store()?;
+    let mut jobs = store.reap(studio.home())?;
+    jobs.extend(store.ended_jobs(request.ended)?);
+    Ok(jobs)
+}
+
+/// Asks a job to end, and waits a while for it.
+pub(crate) fn cancel(
+    studio: &Studio,
+    request: JobRequest,
+    session: &mut Session<'_>,
+) -> Result<Job> {
+    let (store, home) = (studio.store()?, studio.home());
+    let find = || {
+        store.job(request.job, home)?.ok_or_else(|| {
+            Error::new("job-not-found", format!("there is no job {}", request.job))
+                .with_remedy("`attune jobs list --ended 20` shows what there was.")
+        })
+    };
+    let job = find()?;
+    if !is_live(&job) {
+        return Err(Error::new(
+            "job-ended",
+            format!("job {} is {}", job.id, job.state.as_str()),
+        )
+        .with_remedy("Only one that runs or waits can be cancelled."));
+    }
+    store.ask_job(job.id, Request::Pause)?;
+    let asked = Instant::now();
+    while asked.elapsed() < PATIENCE && !session.control().is_cancelled() && is_live(&find()?) {
+        thread::sleep(Duration::from_millis(50));
+    }
+    find()
+}
+
+fn is_live(job: &Job) -> bool {
+    matches!(job.state, JobState::Queued | JobState::Running)
 }
 
 /// What the host or another process asked for; nothing while `None`.
@@ -220,7 +348,7 @@ mod tests {
     fn a_killed_owner_is_seen_as_interrupted() {
         let (_home, studio) = studio();
         let id = experiment(&studio, "first");
-        let job = RunningJob::join(&studio, "train", &id, "cpu").unwrap();
+        let job = RunningJob::join(&studio, JobKind::Train, &id, "cpu").unwrap();
         let store = studio.store().unwrap();
         assert_eq!(store.reap(studio.home()).unwrap().len(), 1);
         assert_eq!(state(&studio, &id), ExperimentState::Queued);
@@ -236,8 +364,8 @@ mod tests {
         let (first, second) = (experiment(&studio, "first"), experiment(&studio, "second"));
         let control = Control::default();
         let mut events = Vec::new();
-        let mut front = RunningJob::join(&studio, "train", &first, "cpu").unwrap();
-        let mut back = RunningJob::join(&studio, "train", &second, "cpu").unwrap();
+        let mut front = RunningJob::join(&studio, JobKind::Train, &first, "cpu").unwrap();
+        let mut back = RunningJob::join(&studio, JobKind::Train, &second, "cpu").unwrap();
         let mut ignore = |_| {};
         assert_eq!(
             front
@@ -258,7 +386,7 @@ mod tests {
         assert_eq!(
             events,
             [Event::Waiting {
-                experiment: second,
+                subject: second,
                 behind: first
             }]
         );
@@ -268,10 +396,13 @@ mod tests {
     fn a_waiting_job_gives_up_when_asked_through_the_store() {
         let (_home, studio) = studio();
         let (first, second) = (experiment(&studio, "first"), experiment(&studio, "second"));
-        let _front = RunningJob::join(&studio, "train", &first, "cpu").unwrap();
-        let mut back = RunningJob::join(&studio, "train", &second, "cpu").unwrap();
+        let _front = RunningJob::join(&studio, JobKind::Train, &first, "cpu").unwrap();
+        let mut back = RunningJob::join(&studio, JobKind::Train, &second, "cpu").unwrap();
         let store = studio.store().unwrap();
-        let job = store.live_job(&second, studio.home()).unwrap().unwrap();
+        let job = store
+            .live_training(&second, studio.home())
+            .unwrap()
+            .unwrap();
         store.ask_job(job.id, Request::Stop).unwrap();
         store.ask_job(job.id, Request::Pause).unwrap();
         let control = Control::default();
@@ -289,17 +420,95 @@ mod tests {
     fn a_working_job_hears_a_request_within_half_a_second() {
         let (_home, studio) = studio();
         let id = experiment(&studio, "first");
-        let job = RunningJob::join(&studio, "train", &id, "cpu").unwrap();
+        let job = RunningJob::join(&studio, JobKind::Train, &id, "cpu").unwrap();
         let control = Control::default();
         let store = studio.store().unwrap();
         let heard = job.listen(&studio, &control, || {
             store.ask_job(job.id, Request::Pause).unwrap();
-            let asked_at = std::time::Instant::now();
+            let asked_at = Instant::now();
             while !control.is_cancelled() && asked_at.elapsed() < Duration::from_secs(5) {
                 thread::sleep(Duration::from_millis(5));
             }
             asked_at.elapsed()
         });
         assert!(heard.unwrap() < Duration::from_millis(500));
+    }
+
+    #[test]
+    fn every_job_is_listed_while_it_works_and_after() {
+        let (_home, studio) = studio();
+        let control = Control::default();
+        let mut ignore = |_| {};
+        let mut session = Session::new(&mut ignore, &control);
+        let outcome = run(
+            &studio,
+            JobKind::Import,
+            "/data/orders.csv",
+            &mut session,
+            |session| {
+                let progress = Event::Progress {
+                    what: "Reading".to_owned(),
+                    done: 3,
+                    total: Some(4),
+                    seconds_left: None,
+                };
+                session.report(progress);
+                let jobs = list(&studio, JobsListRequest { ended: 5 }, session)?;
+                assert_eq!(jobs.len(), 1);
+                assert_eq!(
+                    (jobs[0].state, jobs[0].done, jobs[0].total),
+                    (JobState::Running, 3, Some(4))
+                );
+                assert_eq!(jobs[0].subject, "/data/orders.csv");
+                Err::<(), _>(Error::new("data-broken-line", "broken"))
+            },
+        );
+        assert_eq!(outcome.unwrap_err().code, "data-broken-line");
+        assert_eq!(
+            list(&studio, JobsListRequest::default(), &mut session).unwrap(),
+            []
+        );
+        let ended = list(&studio, JobsListRequest { ended: 5 }, &mut session).unwrap();
+        assert_eq!(ended[0].state, JobState::Failed);
+        assert_eq!(ended[0].error.as_ref().unwrap().code, "data-broken-line");
+    }
+
+    #[test]
+    fn another_process_can_cancel_a_job() {
+        let (_home, studio) = studio();
+        let control = Control::default();
+        thread::scope(|scope| {
+            let working = scope.spawn(|| {
+                let mut ignore = |_| {};
+                let mut session = Session::new(&mut ignore, &control);
+                run_on_device(
+                    &studio,
+                    JobKind::Evaluate,
+                    "a model",
+                    &mut session,
+                    |session| {
+                        loop {
+                            session.check()?;
+                            thread::sleep(Duration::from_millis(5));
+                        }
+                    },
+                ) as Result<()>
+            });
+            let elsewhere = Control::default();
+            let mut ignore = |_| {};
+            let mut session = Session::new(&mut ignore, &elsewhere);
+            let job = loop {
+                let jobs = list(&studio, JobsListRequest::default(), &mut session).unwrap();
+                if let Some(job) = jobs.into_iter().find(|job| job.state == JobState::Running) {
+                    break job;
+                }
+                thread::sleep(Duration::from_millis(5));
+            };
+            let cancelled = cancel(&studio, JobRequest { job: job.id }, &mut session).unwrap();
+            assert_eq!(cancelled.state, JobState::Cancelled);
+            assert_eq!(working.join().unwrap().unwrap_err().code, "cancelled");
+            let again = cancel(&studio, JobRequest { job: job.id }, &mut session).unwrap_err();
+            assert_eq!(again.code, "job-ended");
+        });
     }
 }

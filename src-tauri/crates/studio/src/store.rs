@@ -17,7 +17,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::error::{Error, Result};
 
-pub(crate) use jobs::{JobState, NewJob, Request};
+pub(crate) use jobs::{NewJob, Request};
 
 /// A connection to `attune.db`. Threads may share it.
 #[derive(Debug)]

@@ -7,7 +7,6 @@ use crate::Studio;
 use crate::api::{CheckpointChoice, Progress, Session, Weights};
 use crate::error::{Error, Result};
 use crate::experiments::{StartPoint, config_of};
-use crate::files::link;
 use crate::models;
 use crate::settings::{ExperimentConfig, SaveCheckpoint};
 use attune_data::Tokenizer;
@@ -103,9 +102,6 @@ impl Files {
         let model = models::find(studio, &config.model)?.folder;
         let start = StartPoint::of(&experiment, &model);
         let tuned_adapter = checkpoint.folder.join("adapter_config.json").is_file();
-        if !tuned_adapter {
-            complete(&checkpoint.folder, &model)?;
-        }
         Ok(Self {
             name: format!("{} (step {})", experiment.name, checkpoint.step),
             base: if tuned_adapter {
@@ -122,17 +118,6 @@ impl Files {
     /// The tokenizer, from the model's own folder: a checkpoint holds weights only.
     pub(crate) fn tokenizer(&self) -> Result<Tokenizer> {
         Ok(Tokenizer::from_folder(&self.model)?)
-    }
-}
-
-/// A checkpoint of every weight holds the weights alone; with the model's configuration beside them
-/// it is a folder that loads.
-fn complete(checkpoint: &Path, model: &Path) -> Result<()> {
-    let config = checkpoint.join("config.json");
-    if config.is_file() {
-        Ok(())
-    } else {
-        link(&model.join("config.json"), &config)
     }
 }
 

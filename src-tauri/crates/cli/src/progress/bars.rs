@@ -113,9 +113,9 @@ impl View for Bars<'_> {
                         .unwrap_or_default(),
                 );
             }
-            Event::Waiting { experiment, behind } => {
+            Event::Waiting { subject, behind } => {
                 self.clear();
-                self.bar(&waiting(experiment, behind), WAITING, None);
+                self.bar(&waiting(subject, behind), WAITING, None);
             }
             Event::Train {
                 event,

@@ -80,7 +80,7 @@ impl View for Lines<'_> {
                     say(&format!("{what}: {done}{left}"));
                 }
             }
-            Event::Waiting { experiment, behind } => say(&waiting(experiment, behind)),
+            Event::Waiting { subject, behind } => say(&waiting(subject, behind)),
             Event::Train {
                 event,
                 seconds_left,

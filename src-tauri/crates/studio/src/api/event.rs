@@ -24,10 +24,10 @@ pub enum Event {
         /// Estimated seconds left, once there is something to estimate from.
         seconds_left: Option<f64>,
     },
-    /// The device is busy; this run waits in the queue. Repeated when the one in front changes.
+    /// The device is busy; this job waits in the queue. Repeated when the one in front changes.
     Waiting {
-        /// The waiting experiment.
-        experiment: String,
+        /// What the waiting job works on: an experiment's id.
+        subject: String,
         /// The experiment or job that holds the device.
         behind: String,
     },

@@ -1,8 +1,8 @@
 //! `events.jsonl`: what happened, one line each, only ever appended.
 //!
-//! After a kill, a resumed run takes again the steps since its last checkpoint, and their lines
-//! appear twice. The file keeps both, because nothing that was written is ever rewritten; the
-//! reader drops those that a later `resumed` line supersedes.
+//! After a kill, a run takes again the steps since its last checkpoint, or all of them when it had
+//! none yet, and their lines appear twice. The file keeps both, because nothing that was written is
+//! ever rewritten; the reader drops those that a later `started` line supersedes.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -77,8 +77,11 @@ pub(super) fn read(path: &Path) -> Result<Vec<LoggedEvent>> {
         .lines()
         .filter_map(|line| serde_json::from_str::<LoggedEvent>(line).ok())
     {
-        if let TrainEvent::Resumed { step, .. } = event.event {
-            events.retain(|earlier| step_of(&earlier.event).is_none_or(|done| done <= step));
+        if let TrainEvent::Started { resumed_from, .. } = event.event {
+            events.retain(|earlier| {
+                step_of(&earlier.event)
+                    .is_none_or(|done| resumed_from.is_some_and(|from| done <= from))
+            });
         }
         events.push(event);
     }
@@ -114,6 +117,18 @@ mod tests {
         }
     }
 
+    fn started(resumed_from: Option<u64>) -> TrainEvent {
+        TrainEvent::Started {
+            resumed_from,
+            total_steps: 3,
+            steps_per_epoch: 3,
+            train_samples: 3,
+            validation_samples: 1,
+            trainable_parameters: 1,
+            total_parameters: 1,
+        }
+    }
+
     fn written(events: &[TrainEvent]) -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE);
@@ -138,15 +153,31 @@ mod tests {
             evaluation(1, 3.0),
             evaluation(2, 2.5),
             evaluation(3, 2.0),
+            started(Some(2)),
             TrainEvent::Resumed { step: 2 },
             evaluation(3, 2.1),
         ]);
         assert_eq!(losses(&path), [(1, 3.0), (2, 2.5), (3, 2.1)]);
         assert_eq!(
             fs::read_to_string(&path).unwrap().lines().count(),
-            5,
+            6,
             "the file itself keeps every line"
         );
+    }
+
+    /// A run killed before its first checkpoint begins anew, without a `resumed` line.
+    #[test]
+    fn steps_of_a_run_that_began_anew_appear_once() {
+        let (_folder, path) = written(&[
+            started(None),
+            evaluation(0, 4.0),
+            evaluation(1, 3.0),
+            started(None),
+            evaluation(0, 4.0),
+            evaluation(1, 3.0),
+            evaluation(2, 2.5),
+        ]);
+        assert_eq!(losses(&path), [(0, 4.0), (1, 3.0), (2, 2.5)]);
     }
 
     #[test]

@@ -80,6 +80,7 @@ impl<'a> Recorder<'a> {
         store.update_experiment(experiment)?;
         self.job.progress(
             store,
+            "Training",
             experiment.step,
             experiment.total_steps,
             experiment.seconds_left,

@@ -8,32 +8,31 @@ use std::time::{Duration, SystemTime};
 use super::recorder::Recorder;
 use super::{Rows, StartPoint, config_of, find, refusal, tokenise};
 use crate::Studio;
-use crate::api::{Conversation, Event, Experiment, ExperimentState, Level, Session};
+use crate::api::{
+    Conversation, Event, Experiment, ExperimentState, JobKind, JobState, Level, Session,
+};
 use crate::datasets;
 use crate::error::{Error, Result};
-use crate::jobs::{RunningJob, Turn, asked};
+use crate::jobs::{DEVICE, RunningJob, Turn, asked};
 use crate::models;
 use crate::settings::{BackboneDtype, ExperimentConfig, ScheduleChoice};
-use crate::store::{JobState, Request, now};
+use crate::store::{Request, now};
 use crate::weights::load_decoder;
 use attune_data::{Sample, Tokenizer};
 use attune_engine::{DType, Decoder, LoraConfig, Outcome, Schedule, TrainOptions};
-
-/// The only device of this build.
-const DEVICE: &str = "cpu";
 
 /// Trains experiment `id` from its last checkpoint, or from its start, to its end or to a pause.
 pub(super) fn run(studio: &Studio, id: &str, session: &mut Session<'_>) -> Result<Experiment> {
     let store = studio.store()?;
     let experiment = store.experiment(id, studio.home())?;
-    if store.live_job(id, studio.home())?.is_some() {
+    if store.live_training(id, studio.home())?.is_some() {
         return Err(refusal(
             &experiment,
             "experiment-running",
             "It is running in another process already.",
         ));
     }
-    let mut job = RunningJob::join(studio, "train", id, DEVICE)?;
+    let mut job = RunningJob::join(studio, JobKind::Train, id, DEVICE)?;
     store.set_experiment_state(id, ExperimentState::Queued, None)?;
     let result = match job.wait(studio, DEVICE, session)? {
         Turn::GivenUp(_) => Err(Error::cancelled()),

@@ -50,7 +50,6 @@ impl StartPoint {
 #[derive(Debug, Default)]
 pub(super) struct Start {
     base: Option<PathBuf>,
-    model: PathBuf,
     adapter: Option<PathBuf>,
 }
 
@@ -110,7 +109,6 @@ impl Start {
         let base = (files.base != model).then_some(files.base);
         Ok(Self {
             base,
-            model,
             adapter: files.adapter,
         })
     }
@@ -132,11 +130,11 @@ impl Start {
             fs::read_dir(base).map_err(|source| Error::file("read the folder", base, &source))?;
         for path in entries.flatten().map(|entry| entry.path()) {
             let name = path.file_name().unwrap_or_default().to_owned();
-            if name.to_string_lossy().starts_with("model") {
+            if name == "config.json" || name.to_string_lossy().starts_with("model") {
                 link(&path, &start.join(name))?;
             }
         }
-        link(&self.model.join("config.json"), &start.join("config.json"))
+        Ok(())
     }
 }
 
@@ -216,22 +214,14 @@ mod tests {
     #[test]
     fn starting_weights_outlive_where_they_came_from() {
         let parent = tempfile::tempdir().unwrap();
-        let (base, model) = (
-            parent.path().join("checkpoint"),
-            parent.path().join("model"),
-        );
-        for (folder, name) in [
-            (&base, "model.safetensors"),
-            (&base, "optimizer.safetensors"),
-            (&model, "config.json"),
-        ] {
-            fs::create_dir_all(folder).unwrap();
-            fs::write(folder.join(name), name).unwrap();
+        let base = parent.path().join("checkpoint");
+        fs::create_dir_all(&base).unwrap();
+        for name in ["model.safetensors", "optimizer.safetensors", "config.json"] {
+            fs::write(base.join(name), name).unwrap();
         }
         let experiment = parent.path().join("experiment");
         let start = Start {
             base: Some(base.clone()),
-            model,
             adapter: None,
         };
         start.place(&experiment).unwrap();
@@ -240,6 +230,7 @@ mod tests {
             fs::read_to_string(experiment.join("start/model.safetensors")).unwrap(),
             "model.safetensors"
         );
+        assert!(experiment.join("start/config.json").exists());
         assert!(!experiment.join("start/optimizer.safetensors").exists());
     }
 }

@@ -10,48 +10,9 @@ use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::experiments::set_state;
 use super::{Store, now};
-use crate::api::ExperimentState;
+use crate::api::{ExperimentState, Job, JobKind, JobState};
 use crate::error::{Error, Result};
 use crate::home::Home;
-
-/// Where a job stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum JobState {
-    /// Waits for its device.
-    Queued,
-    /// Works.
-    Running,
-    /// Came to its end.
-    Finished,
-    /// Ended with an error.
-    Failed,
-    /// Ended because someone asked.
-    Cancelled,
-    /// Its process ended without a word.
-    Interrupted,
-}
-
-impl JobState {
-    const ALL: [Self; 6] = [
-        Self::Queued,
-        Self::Running,
-        Self::Finished,
-        Self::Failed,
-        Self::Cancelled,
-        Self::Interrupted,
-    ];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Running => "running",
-            Self::Finished => "finished",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-            Self::Interrupted => "interrupted",
-        }
-    }
-}
 
 /// What another process may ask of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,27 +26,19 @@ pub(crate) enum Request {
 /// A job to be.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NewJob<'a> {
-    /// `train`, `evaluate`, …
-    pub(crate) kind: &'a str,
-    /// What it works on: an experiment's id.
+    /// What it does.
+    pub(crate) kind: JobKind,
+    /// What it works on: an experiment's id, a file.
     pub(crate) subject: &'a str,
-    /// The device it needs for itself: `cpu`.
+    /// The device it needs for itself: `cpu`; empty for none.
     pub(crate) device: &'a str,
     /// Name of its lock file; its lock is held before the row exists.
     pub(crate) lock: &'a str,
 }
 
-/// A row.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Job {
-    /// Number in order of arrival.
-    pub(crate) id: i64,
-    /// What it works on.
-    pub(crate) subject: String,
-    /// Where it stands.
-    pub(crate) state: JobState,
-    /// What was asked of it.
-    pub(crate) request: Option<Request>,
+/// A live row: what it says, and the lock that proves it.
+struct Live {
+    job: Job,
     lock: String,
 }
 
@@ -97,7 +50,7 @@ impl Store {
                 "INSERT INTO jobs (kind, subject, device, state, lock, pid, created_at)
                  VALUES (?1, ?2, ?3, 'queued', ?4, ?5, ?6)",
                 params![
-                    job.kind,
+                    job.kind.as_str(),
                     job.subject,
                     job.device,
                     job.lock,
@@ -123,15 +76,34 @@ impl Store {
     pub(crate) fn set_job_progress(
         &self,
         id: i64,
+        what: &str,
         done: u64,
         total: Option<u64>,
         left: Option<f64>,
     ) -> Result<()> {
         self.connection().execute(
-            "UPDATE jobs SET done = ?2, total = ?3, seconds_left = ?4 WHERE id = ?1",
-            params![id, done as i64, total.map(|total| total as i64), left],
+            "UPDATE jobs SET what = ?2, done = ?3, total = ?4, seconds_left = ?5 WHERE id = ?1",
+            params![id, what, done as i64, total.map(|total| total as i64), left],
         )?;
         Ok(())
+    }
+
+    /// Job `id`, in its true state.
+    pub(crate) fn job(&self, id: i64, home: &Home) -> Result<Option<Job>> {
+        self.reap(home)?;
+        let connection = self.connection();
+        let mut query = connection.prepare_cached("SELECT * FROM jobs WHERE id = ?1")?;
+        Ok(query.query_row([id], read).optional()?)
+    }
+
+    /// The jobs that ended last, newest first, at most `limit`.
+    pub(crate) fn ended_jobs(&self, limit: usize) -> Result<Vec<Job>> {
+        let connection = self.connection();
+        let mut query = connection.prepare_cached(
+            "SELECT * FROM jobs WHERE state NOT IN ('queued', 'running') ORDER BY id DESC LIMIT ?1",
+        )?;
+        let rows = query.query_map([limit as i64], read)?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// What others ask of job `id`.
@@ -152,12 +124,12 @@ impl Store {
         Ok(())
     }
 
-    /// The live job that works on, or waits to work on, `subject`.
-    pub(crate) fn live_job(&self, subject: &str, home: &Home) -> Result<Option<Job>> {
+    /// The live job that trains, or waits to train, an experiment.
+    pub(crate) fn live_training(&self, experiment: &str, home: &Home) -> Result<Option<Job>> {
         Ok(self
-            .live_jobs(home)?
+            .reap(home)?
             .into_iter()
-            .find(|job| job.subject == subject))
+            .find(|job| job.kind == JobKind::Train && job.subject == experiment))
     }
 
     /// The job that job `id` has to wait for: the first live one before it on its device.
@@ -173,27 +145,31 @@ impl Store {
     /// Marks as interrupted what lives in the table and nowhere else, and says what is left alive.
     pub(crate) fn reap(&self, home: &Home) -> Result<Vec<Job>> {
         let live = self.live_rows()?;
-        let (alive, dead): (Vec<Job>, Vec<Job>) =
-            live.into_iter().partition(|job| is_held(home, &job.lock));
+        let (alive, dead): (Vec<Live>, Vec<Live>) =
+            live.into_iter().partition(|live| is_held(home, &live.lock));
         if !dead.is_empty() {
-            self.change(|transaction| dead.iter().try_for_each(|job| bury(transaction, job)))?;
-            for job in &dead {
-                let _ = std::fs::remove_file(home.lock(&job.lock));
+            self.change(|transaction| {
+                dead.iter()
+                    .try_for_each(|dead| bury(transaction, &dead.job))
+            })?;
+            for dead in &dead {
+                let _ = std::fs::remove_file(home.lock(&dead.lock));
             }
         }
-        Ok(alive)
+        Ok(alive.into_iter().map(|live| live.job).collect())
     }
 
-    fn live_jobs(&self, home: &Home) -> Result<Vec<Job>> {
-        self.reap(home)
-    }
-
-    fn live_rows(&self) -> Result<Vec<Job>> {
+    fn live_rows(&self) -> Result<Vec<Live>> {
         let connection = self.connection();
         let mut query = connection.prepare_cached(
             "SELECT * FROM jobs WHERE state IN ('queued', 'running') ORDER BY id",
         )?;
-        let rows = query.query_map([], read)?;
+        let rows = query.query_map([], |row| {
+            Ok(Live {
+                job: read(row)?,
+                lock: row.get("lock")?,
+            })
+        })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 }
@@ -206,12 +182,14 @@ fn bury(transaction: &Transaction<'_>, job: &Job) -> Result<()> {
         })?;
     if state == JobState::Queued.as_str() || state == JobState::Running.as_str() {
         set_job(transaction, job.id, JobState::Interrupted, None)?;
-        set_state(
-            transaction,
-            &job.subject,
-            ExperimentState::Interrupted,
-            None,
-        )?;
+        if job.kind == JobKind::Train {
+            set_state(
+                transaction,
+                &job.subject,
+                ExperimentState::Interrupted,
+                None,
+            )?;
+        }
     }
     Ok(())
 }
@@ -251,18 +229,29 @@ fn request(word: &str) -> Option<Request> {
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Job> {
-    let word: String = row.get("state")?;
+    let (kind, state): (String, String) = (row.get("kind")?, row.get("state")?);
+    let error: Option<String> = row.get("error")?;
     Ok(Job {
         id: row.get("id")?,
+        kind: JobKind::ALL
+            .into_iter()
+            .find(|known| known.as_str() == kind)
+            .unwrap_or(JobKind::Train),
         subject: row.get("subject")?,
         state: JobState::ALL
             .into_iter()
-            .find(|state| state.as_str() == word)
+            .find(|known| known.as_str() == state)
             .unwrap_or(JobState::Failed),
-        request: row
-            .get::<_, Option<String>>("request")?
-            .as_deref()
-            .and_then(request),
-        lock: row.get("lock")?,
+        what: row.get("what")?,
+        done: row.get::<_, i64>("done")? as u64,
+        total: row
+            .get::<_, Option<i64>>("total")?
+            .map(|total| total as u64),
+        seconds_left: row.get("seconds_left")?,
+        pid: row.get("pid")?,
+        created_at: row.get("created_at")?,
+        started_at: row.get("started_at")?,
+        ended_at: row.get("ended_at")?,
+        error: error.and_then(|error| serde_json::from_str(&error).ok()),
     })
 }

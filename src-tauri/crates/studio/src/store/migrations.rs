@@ -4,7 +4,8 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use crate::error::{Error, Result};
 
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
     CREATE TABLE datasets (
         id TEXT PRIMARY KEY,
         name TEXT NOT NULL,
@@ -63,7 +64,11 @@ const STEPS: &[&str] = &["
         error TEXT
     );
     CREATE INDEX jobs_live ON jobs (device, state);
-"];
+",
+    "
+    ALTER TABLE jobs ADD COLUMN what TEXT;
+",
+];
 
 /// Brings the database to the newest schema; refuses one that a newer Attune wrote.
 pub(super) fn run(connection: &mut Connection) -> Result<()> {
