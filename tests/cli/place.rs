@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
@@ -262,14 +262,23 @@ impl Running {
 
     /// Waits for the end.
     pub fn end(mut self) -> Ran {
-        let mut stdout = String::new();
+        let (mut stdout, mut stderr) = (String::new(), String::new());
         while self.lines.read_line(&mut stdout).unwrap() > 0 {}
-        let output = self.child.wait_with_output().unwrap();
+        let mut said = self.child.stderr.take().unwrap();
+        said.read_to_string(&mut stderr).unwrap();
         Ran {
-            code: output.status.code(),
+            code: self.child.wait().unwrap().code(),
             stdout,
-            stderr: String::from_utf8(output.stderr).unwrap(),
+            stderr,
         }
+    }
+}
+
+/// A test that fails must not leave a training behind that slows down all that follow.
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
