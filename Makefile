@@ -8,7 +8,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 CARGO_BUILD := cargo build --workspace --bins --examples --locked
 CARGO_TEST := cargo test --workspace --locked
 
-.PHONY: help setup-dev run wave demo test test-unit lint bench starter-model settings
+.PHONY: help setup-dev pages build run wave demo test test-unit test-ui test-window lint bench starter-model generated screenshots
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -16,33 +16,54 @@ help: ## Show this list
 setup-dev: ## Install what building needs; safe to repeat, asks for sudo only where it must
 	@.ci/setup
 
-run: setup-dev ## Build Attune and open it
-	@echo "The window comes with the next release; this is the same program in the terminal."
-	@$(MAKE) --no-print-directory demo
+pages: setup-dev ## Build the window's pages, which the program carries inside
+	@npm run --silent build
+
+build: pages ## Build everything: the window, the terminal program, the examples
+	$(CARGO_BUILD)
+
+run: build ## Build Attune and open it
+	@if [ "$$(uname -s)" = Darwin ] || [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ]; then \
+		exec $(TARGET)/debug/attune-desktop; \
+	else \
+		echo "There is no display here, so the window cannot open; this is the same program in the terminal."; \
+		exec $(TARGET)/debug/attune demo; \
+	fi
 
 wave: run ## The same as run, for people who come from H2O LLM Studio
 
-demo: setup-dev ## Tune the bundled model on the bundled data and show what changed
-	$(CARGO_BUILD)
+demo: build ## Tune the bundled model on the bundled data in the terminal, and show what changed
 	$(TARGET)/debug/attune demo
 
-test: setup-dev lint test-unit ## Everything this machine can run
+test: lint test-unit test-ui test-window ## Everything this machine can run
 	@.ci/left-out
 
-test-unit: ## Unit, process, parity and fault tests
+test-unit: pages ## Unit, process, parity and fault tests, of the crates and of the pages
 	$(CARGO_TEST)
+	npm run --silent test:unit
 
-lint: ## Formatting and clippy, warnings refused
+test-ui: pages ## Every page in Chromium on the in-memory backend, with axe
+	npx playwright test
+
+test-window: build ## The real window under a screen of its own: first run, drag and drop, kill -9
+	@if [ "$$(uname -s)" = Linux ]; then \
+		ATTUNE_DESKTOP=$(abspath $(TARGET))/debug/attune-desktop ATTUNE_CLI=$(abspath $(TARGET))/debug/attune npm run --silent test:window; \
+	fi
+
+lint: pages ## Formatting, clippy and svelte-check, warnings refused
 	cargo fmt --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	npm run --silent check
 
-bench: ## A LoRA step beside transformers + PEFT, written to docs/performance.md
+bench: pages ## A LoRA step beside transformers + PEFT, written to docs/performance.md
 	@.ci/setup bench
 	python3 tests/bench/bench.py
 
-starter-model: setup-dev ## Train the bundled model again from random weights (about 20 minutes on 2 cores)
-	$(CARGO_BUILD)
+starter-model: build ## Train the bundled model again from random weights (about 20 minutes on 2 cores)
 	$(TARGET)/debug/examples/starter_model
 
-settings: ## Write docs/settings.md from the definitions
-	UPDATE_DOCS=1 $(CARGO_TEST) settings
+generated: pages ## Write anew what follows from definitions: settings, commands, the window's types, licences
+	UPDATE_DOCS=1 $(CARGO_TEST) generated
+
+screenshots: pages ## Write docs/screenshots anew, from the in-memory backend
+	SCREENSHOTS=1 npx playwright test --grep @screenshot

@@ -113,7 +113,7 @@ pub fn trained(decoder: &mut Decoder, fixture: &Fixture, learning_rate: f64) -> 
         &options,
         checkpoints.path(),
         &Control::default(),
-        &mut |event| {
+        &mut |event, _| {
             if let TrainEvent::Step {
                 loss,
                 learning_rate,

@@ -59,6 +59,8 @@ pub(crate) enum Command {
     /// defaults. The run is kept as an experiment. Ctrl-C pauses it; `attune experiments resume`
     /// continues it exactly where it was.
     Train(TrainArguments),
+    /// Say what a run would take: memory by part, steps, tokens, time
+    Estimate(TrainArguments),
     /// List runs; pause, continue, stop or delete them
     #[command(subcommand)]
     Experiments(ExperimentsCommand),
@@ -80,6 +82,16 @@ pub(crate) enum Command {
     },
     /// Install the bundled starter model and its sample data
     Starter,
+    /// Run any command of the program by its name, with JSON in and JSON out
+    ///
+    /// docs/commands.md lists the names. Everything the window can do can be done this way.
+    Call {
+        /// The command's name, for example system_load
+        name: String,
+        /// Its arguments, for example '{"experiment": "my-run"}'
+        #[arg(default_value = "{}", value_name = "JSON")]
+        arguments: String,
+    },
     /// See the whole story: import, measure, tune, measure again, chat, export
     Demo(DemoArguments),
 }
@@ -93,6 +105,29 @@ pub(crate) enum DataCommand {
         /// A name; the file's own without it
         #[arg(long)]
         name: Option<String>,
+        /// Leave out the conversations with this problem; may be repeated
+        #[arg(long, value_name = "PROBLEM")]
+        leave_out: Vec<LeaveOut>,
+        /// Make a second dataset of this share of the conversations, never trained on
+        #[arg(long, value_name = "0…0.95", default_value_t = 0.0)]
+        hold_out: f64,
+    },
+    /// Show conversations token by token, as a model would learn them
+    Preview {
+        /// Id, name, or the beginning of either
+        dataset: String,
+        /// The model whose template and tokenizer are used
+        #[arg(long)]
+        model: String,
+        /// The first conversation to show, counted from 1
+        #[arg(long, default_value_t = 1, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
+        first: u64,
+        /// How many conversations to show
+        #[arg(long, default_value_t = 1, value_name = "NUMBER")]
+        count: u64,
+        /// Cut after this many tokens
+        #[arg(long, value_name = "TOKENS")]
+        max_length: Option<usize>,
     },
     /// Say what an import would find; keep nothing
     Check(FileArguments),
@@ -116,6 +151,17 @@ pub(crate) enum DataCommand {
         #[command(flatten)]
         consent: Consent,
     },
+}
+
+/// Problems whose rows can be left out.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum LeaveOut {
+    /// The same conversation stood in an earlier row
+    Duplicate,
+    /// Characters were lost
+    UnreadableCharacters,
+    /// Longer than --max-length for --model
+    TooLong,
 }
 
 #[derive(Debug, Args)]
@@ -213,6 +259,17 @@ pub(crate) enum ExperimentsCommand {
         #[arg(long, value_name = "EXPERIMENT")]
         compare: Option<String>,
     },
+    /// Show what a run said
+    Log(Which),
+    /// Show how a run's answers to the same questions changed
+    Samples(Which),
+    /// Give a run another name
+    Rename {
+        #[command(flatten)]
+        which: Which,
+        /// The new name
+        name: String,
+    },
     /// Pause a run, also one of another terminal; it can be continued
     Pause(Which),
     /// Continue a run that was paused, interrupted or failed
@@ -293,6 +350,9 @@ pub(crate) struct EvaluateArguments {
     /// Show every conversation with its answer; always so with --json
     #[arg(long)]
     pub(crate) rows: bool,
+    /// Keep the result with the experiment
+    #[arg(long)]
+    pub(crate) keep: bool,
     /// Cut conversations after this many tokens
     #[arg(long, value_name = "TOKENS")]
     pub(crate) max_length: Option<usize>,

@@ -1,21 +1,24 @@
 //! From the command line to one validated piece of work. Nothing here runs anything.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
+use attune_studio::Error;
 use attune_studio::api::{
-    Call, CheckpointChoice, ColumnChoice, DataCheckRequest, DataImportRequest, DataListRequest,
-    DataRemoveRequest, DataShowRequest, DoctorRequest, EvaluateRequest, ExperimentRequest,
-    ExperimentStartRequest, ExperimentsListRequest, ExperimentsShowRequest, ExportDtype,
-    ExportFormat, ExportRequest, JobRequest, JobsListRequest, ModelsAddRequest,
-    ModelsInspectRequest, ModelsListRequest, ModelsRemoveRequest, SamplingOptions, ScoreRequest,
-    SettingsRequest, StarterRequest, Weights,
+    COMMANDS, Call, CheckpointChoice, ColumnChoice, DataCheckRequest, DataImportRequest,
+    DataListRequest, DataPreviewRequest, DataRemoveRequest, DataShowRequest, DoctorRequest,
+    EvaluateRequest, ExperimentRequest, ExperimentStartRequest, ExperimentsListRequest,
+    ExperimentsRenameRequest, ExperimentsShowRequest, ExportDtype, ExportFormat, ExportRequest,
+    JobRequest, JobsListRequest, ModelsAddRequest, ModelsInspectRequest, ModelsListRequest,
+    ModelsRemoveRequest, ProblemKind, SamplingOptions, ScoreRequest, SettingsRequest,
+    StarterRequest, Weights,
 };
 
 use crate::arguments::{
     ChatArguments, Checkpoint, Command, DataCommand, DemoArguments, Dtype, EvaluateArguments,
-    ExperimentsCommand, ExportArguments, FileArguments, Format, JobsCommand, ModelsCommand,
-    SamplingArguments, ScoreArguments, TrainArguments, WeightsArguments, Which,
+    ExperimentsCommand, ExportArguments, FileArguments, Format, JobsCommand, LeaveOut,
+    ModelsCommand, SamplingArguments, ScoreArguments, TrainArguments, WeightsArguments, Which,
 };
+use crate::failure::{Failure, Outcome};
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -74,12 +77,12 @@ impl Work {
     ///
     /// With `json`, an evaluation returns every conversation: a program can leave out what it does
     /// not need.
-    pub(crate) fn of(command: Command, json: bool) -> Self {
-        match command {
+    pub(crate) fn of(command: Command, json: bool) -> Outcome<Self> {
+        Ok(match command {
             Command::Doctor => call(Call::Doctor(DoctorRequest {})),
             Command::Data(command) => data(command),
             Command::Models(command) => call(models(command)),
-            Command::Train(arguments) => call(train(arguments)),
+            Command::Train(arguments) => call(Call::ExperimentStart(start(arguments))),
             Command::Experiments(command) => experiments(command),
             Command::Jobs(JobsCommand::List { ended }) => {
                 call(Call::JobsList(JobsListRequest { ended }))
@@ -96,13 +99,44 @@ impl Work {
                 Self::Call(Box::new(Request { call, only: key }))
             }
             Command::Starter => call(Call::Starter(StarterRequest {})),
+            Command::Estimate(arguments) => call(Call::ExperimentEstimate(start(arguments))),
+            Command::Call { name, arguments } => call(by_name(&name, &arguments)?),
             Command::Demo(arguments) => Self::Demo(arguments),
-        }
+        })
     }
 }
 
 fn call(call: Call) -> Work {
     Work::Call(Box::new(call.into()))
+}
+
+/// The command called `name`, with its arguments as JSON.
+fn by_name(name: &str, arguments: &str) -> Outcome<Call> {
+    let usage = |error: Error| Failure::Usage(Box::new(error));
+    if !COMMANDS.iter().any(|command| command.name == name) {
+        return Err(usage(
+            Error::new("command-unknown", format!("there is no command `{name}`"))
+                .with_remedy("docs/commands.md lists them; names have underscores: `data_list`."),
+        ));
+    }
+    let arguments: Value = serde_json::from_str(arguments).map_err(|source| {
+        usage(
+            Error::new(
+                "arguments-not-json",
+                format!("the arguments are not JSON: {source}"),
+            )
+            .with_remedy("Write an object, for example '{\"experiment\": \"my-run\"}'."),
+        )
+    })?;
+    serde_json::from_value(json!({ "command": name, "arguments": arguments })).map_err(|source| {
+        usage(
+            Error::new(
+                "arguments-invalid",
+                format!("`{name}` does not take these arguments: {source}"),
+            )
+            .with_remedy("ui/src/backend/generated/types.ts describes what each command takes."),
+        )
+    })
 }
 
 fn remove(what: String, agreed: bool, call: Call) -> Work {
@@ -111,7 +145,12 @@ fn remove(what: String, agreed: bool, call: Call) -> Work {
 
 fn data(command: DataCommand) -> Work {
     match command {
-        DataCommand::Import { file, name } => {
+        DataCommand::Import {
+            file,
+            name,
+            leave_out,
+            hold_out,
+        } => {
             let DataCheckRequest {
                 path,
                 shape,
@@ -128,8 +167,31 @@ fn data(command: DataCommand) -> Work {
                 member,
                 model,
                 max_length,
+                leave_out: leave_out
+                    .into_iter()
+                    .map(|problem| match problem {
+                        LeaveOut::Duplicate => ProblemKind::Duplicate,
+                        LeaveOut::UnreadableCharacters => ProblemKind::UnreadableCharacters,
+                        LeaveOut::TooLong => ProblemKind::TooLong,
+                    })
+                    .collect(),
+                hold_out,
             }))
         }
+        DataCommand::Preview {
+            dataset,
+            model,
+            first,
+            count,
+            max_length,
+        } => call(Call::DataPreview(DataPreviewRequest {
+            dataset: Some(dataset),
+            model,
+            first: first - 1,
+            count,
+            max_length,
+            ..DataPreviewRequest::default()
+        })),
         DataCommand::Check(file) => call(Call::DataCheck(file_request(file))),
         DataCommand::List => call(Call::DataList(DataListRequest {})),
         DataCommand::Show {
@@ -187,7 +249,7 @@ fn models(command: ModelsCommand) -> Call {
     }
 }
 
-fn train(arguments: TrainArguments) -> Call {
+fn start(arguments: TrainArguments) -> ExperimentStartRequest {
     let TrainArguments {
         config,
         model,
@@ -205,12 +267,12 @@ fn train(arguments: TrainArguments) -> Call {
         .into_iter()
         .filter_map(|(key, value)| Some((key.to_owned(), value?.into())))
         .collect();
-    Call::ExperimentStart(ExperimentStartRequest {
+    ExperimentStartRequest {
         config,
         settings,
         set,
         dry_run,
-    })
+    }
 }
 
 fn experiments(command: ExperimentsCommand) -> Work {
@@ -223,6 +285,14 @@ fn experiments(command: ExperimentsCommand) -> Work {
             call(Call::ExperimentsShow(ExperimentsShowRequest {
                 experiment: which.experiment,
                 compare,
+            }))
+        }
+        ExperimentsCommand::Log(which) => call(Call::ExperimentsLog(one(which))),
+        ExperimentsCommand::Samples(which) => call(Call::ExperimentsSamples(one(which))),
+        ExperimentsCommand::Rename { which, name } => {
+            call(Call::ExperimentsRename(ExperimentsRenameRequest {
+                experiment: which.experiment,
+                name,
             }))
         }
         ExperimentsCommand::Pause(which) => call(Call::ExperimentsPause(one(which))),
@@ -263,6 +333,7 @@ fn evaluate(arguments: EvaluateArguments, json: bool) -> Call {
         limit: arguments.limit,
         loss_only: arguments.loss_only,
         rows: arguments.rows || json,
+        keep: arguments.keep,
         max_length: arguments.max_length,
         max_new_tokens: arguments.max_new_tokens,
         batch_size: arguments.batch_size,

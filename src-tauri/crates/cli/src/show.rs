@@ -11,6 +11,7 @@ use attune_studio::api::{Reply, SettingDefinition};
 use serde_json::Value;
 
 use crate::failure::Outcome;
+use crate::output::result_of;
 
 pub(crate) use machine::find_setting;
 pub(crate) use work::{answer_facts, exact_match};
@@ -21,6 +22,7 @@ pub(crate) fn words(reply: &Reply, only: Option<&str>) -> Outcome<String> {
         Reply::Doctor(report) => machine::doctor(report),
         Reply::DataImport(report) => dataset::imported(report),
         Reply::DataCheck(inspection) => dataset::checked(inspection),
+        Reply::DataPreview(preview) => dataset::preview(preview),
         Reply::DataList(datasets) => dataset::list(datasets),
         Reply::DataShow(page) => dataset::page(page),
         Reply::DataRemove(removed) => dataset::removed(removed),
@@ -30,6 +32,12 @@ pub(crate) fn words(reply: &Reply, only: Option<&str>) -> Outcome<String> {
         Reply::ModelsRemove(removed) => model::removed(removed),
         Reply::ExperimentStart(experiment) | Reply::ExperimentsResume(experiment) => {
             experiment::ended(experiment)
+        }
+        Reply::ExperimentEstimate(estimate) => work::estimate(estimate),
+        Reply::ExperimentsLog(lines) => experiment::log(lines),
+        Reply::ExperimentsSamples(samples) => experiment::samples(samples),
+        Reply::ExperimentsRename(experiment) => {
+            format!("`{}` is now called {}.\n", experiment.id, experiment.name)
         }
         Reply::ExperimentsList(experiments) => experiment::list(experiments),
         Reply::ExperimentsShow(report) => experiment::report(report),
@@ -45,6 +53,19 @@ pub(crate) fn words(reply: &Reply, only: Option<&str>) -> Outcome<String> {
         Reply::Export(export) => work::export(export),
         Reply::Settings(settings) => settings_words(settings, only)?,
         Reply::Starter(starter) => machine::starter(starter),
+        // These have no words of their own: `attune call` is for programs.
+        Reply::ExperimentsEvents(_)
+        | Reply::ExperimentsFirstBatch(_)
+        | Reply::ExperimentsEvaluations(_)
+        | Reply::SystemLoad(_)
+        | Reply::Preferences(_)
+        | Reply::PreferencesSet(_)
+        | Reply::KeysList(_)
+        | Reply::KeysSet(_)
+        | Reply::KeysRemove(_)
+        | Reply::RequestsList(_)
+        | Reply::Diagnostics(_)
+        | Reply::Licences(_) => format!("{:#}\n", result_of(reply)),
     })
 }
 

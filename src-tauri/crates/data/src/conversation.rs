@@ -1,9 +1,10 @@
 //! A conversation: what every row of every supported shape becomes.
 
 use serde::{Deserialize, Serialize};
+use ts_rs::TS;
 
 /// Who speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Instructions that stand before the conversation.
@@ -17,7 +18,7 @@ pub enum Role {
 }
 
 /// One message.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
 pub struct Turn {
     /// Who speaks.
     pub role: Role,
@@ -36,7 +37,7 @@ impl Turn {
 }
 
 /// The turns of one row, in order.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
 pub struct Conversation {
     /// System, user and assistant turns, or a single `Role::Text`.
     pub turns: Vec<Turn>,

@@ -13,6 +13,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use arrow::record_batch::RecordBatch;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use ts_rs::TS;
 
 use crate::{Conversation, Error, Format, Result, Sample, Shape, Source, Tokenizer, Watch};
 pub use columns::{Column, ColumnKind};
@@ -23,7 +24,7 @@ pub use problems::{Problem, ProblemKind};
 const PREVIEW: usize = 5;
 
 /// The findings.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct Inspection {
     /// The format, as the content shows it.
     pub format: Format,
@@ -132,7 +133,9 @@ impl<'a> Survey<'a> {
         for (row, outcome) in (first..).zip(shape.conversations(batch, first)) {
             match outcome {
                 Ok(conversation) => whole.push((row, conversation)),
-                Err(problem) => self.problems.fault(row, &problem.fault),
+                Err(problem) => self
+                    .problems
+                    .fault(row, &problem.fault, || cells(batch, (row - first) as usize)),
             }
         }
         self.rows += batch.num_rows() as u64;
@@ -153,8 +156,9 @@ impl<'a> Survey<'a> {
         }
         let mut hasher = DefaultHasher::new();
         conversation.hash(&mut hasher);
+        let example = || said(conversation);
         if !self.seen.insert(hasher.finish()) {
-            self.problems.add(row, ProblemKind::Duplicate, "");
+            self.problems.add(row, ProblemKind::Duplicate, "", example);
         }
         if conversation
             .turns
@@ -162,7 +166,7 @@ impl<'a> Survey<'a> {
             .any(|turn| turn.content.contains(char::REPLACEMENT_CHARACTER))
         {
             self.problems
-                .add(row, ProblemKind::UnreadableCharacters, "");
+                .add(row, ProblemKind::UnreadableCharacters, "", example);
         }
     }
 
@@ -176,19 +180,22 @@ impl<'a> Survey<'a> {
         let sample =
             |(_, conversation): &(u64, Conversation)| tokenizer.sample(conversation, usize::MAX);
         let samples: Vec<Result<Sample>> = rows.par_iter().map(sample).collect();
-        for ((row, _), sample) in rows.iter().zip(samples) {
+        for ((row, conversation), sample) in rows.iter().zip(samples) {
+            let example = || said(conversation);
             match sample {
-                Ok(sample) => self.sample(*row, &sample, max_length),
+                Ok(sample) => self.sample(*row, &sample, max_length, example),
                 Err(
                     error @ (Error::TemplateRefused { .. }
                     | Error::SystemRefused { .. }
                     | Error::AnswerLost { .. }),
                 ) => {
+                    let detail = error.to_string();
                     self.problems
-                        .add(*row, ProblemKind::TemplateRefused, &error.to_string());
+                        .add(*row, ProblemKind::TemplateRefused, &detail, example);
                 }
                 Err(Error::NothingTrained { .. }) => {
-                    self.problems.add(*row, ProblemKind::NothingTrained, "");
+                    self.problems
+                        .add(*row, ProblemKind::NothingTrained, "", example);
                 }
                 Err(error) => return Err(error),
             }
@@ -196,7 +203,13 @@ impl<'a> Survey<'a> {
         Ok(())
     }
 
-    fn sample(&mut self, row: u64, sample: &Sample, max_length: usize) {
+    fn sample(
+        &mut self,
+        row: u64,
+        sample: &Sample,
+        max_length: usize,
+        example: impl FnOnce() -> String,
+    ) {
         let kept = sample.len().min(max_length);
         let trained = sample.loss_mask[..kept]
             .iter()
@@ -205,10 +218,39 @@ impl<'a> Survey<'a> {
             .count();
         self.lengths.add(sample.len(), trained);
         if trained == 0 {
-            self.problems.add(row, ProblemKind::NothingTrained, "");
+            self.problems
+                .add(row, ProblemKind::NothingTrained, "", example);
         } else if sample.len() > max_length {
-            self.problems.add(row, ProblemKind::TooLong, "");
+            self.problems.add(row, ProblemKind::TooLong, "", example);
         }
+    }
+}
+
+/// A row of the file as a person may recognise it: its cells, shortened.
+fn cells(batch: &RecordBatch, row: usize) -> String {
+    let schema = batch.schema();
+    let cells = schema.fields().iter().map(|field| {
+        let value = crate::cell::text(batch, field.name(), row).unwrap_or_default();
+        format!("{}: {}", field.name(), shortened(&value))
+    });
+    cells.collect::<Vec<_>>().join(" · ")
+}
+
+/// A conversation as a person may recognise it: its turns, shortened.
+fn said(conversation: &Conversation) -> String {
+    let turns = conversation.turns.iter();
+    turns
+        .map(|turn| shortened(&turn.content))
+        .collect::<Vec<_>>()
+        .join(" · ")
+}
+
+fn shortened(text: &str) -> String {
+    const CHARACTERS: usize = 120;
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(CHARACTERS) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
     }
 }
 

@@ -25,6 +25,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use serde::{Deserialize, Serialize};
 use tempfile::TempPath;
+use ts_rs::TS;
 
 use crate::{ColumnChoice, Conversation, Error, Result, RowProblem, Shape};
 use sniff::Layout;
@@ -40,7 +41,7 @@ const BATCH_BYTES: usize = 8 << 20;
 const HUGE_ROW: u64 = 64 << 20;
 
 /// How a file is laid out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
     /// Values separated by a character, one row a line; quotes may hold line breaks.
@@ -68,7 +69,7 @@ impl fmt::Display for Format {
 }
 
 /// How far a pass is, in bytes of the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Progress {
     /// Bytes read.
     pub done: u64,

@@ -4,13 +4,14 @@ mod guess;
 mod rows;
 
 use serde::{Deserialize, Serialize};
+use ts_rs::TS;
 
 use crate::{Error, Result};
 pub use rows::{RowFault, RowProblem};
 
 /// The columns of a dataset and what each is. The guess is made by [`Shape::guess`]; it can be
 /// written down, changed and read back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Shape {
     /// A list of `{role, content}` in one column, as OpenAI writes them.
@@ -69,7 +70,7 @@ pub enum Shape {
 }
 
 /// Columns a person has chosen; those left out are as guessed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(default, deny_unknown_fields)]
 pub struct ColumnChoice {
     /// The system message of each row; an empty name for none.

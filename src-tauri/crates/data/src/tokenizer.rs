@@ -77,6 +77,11 @@ impl Tokenizer {
         self.eos_token
     }
 
+    /// Whether a token stands for no text: it marks a turn, a beginning, an end.
+    pub fn is_special(&self, token: u32) -> bool {
+        self.special_tokens.contains(&token)
+    }
+
     /// Tokens that end an answer, ascending: those the configuration names, and the one by which
     /// the chat template closes an assistant's turn.
     pub fn stop_tokens(&self) -> &[u32] {

@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         &options(),
         checkpoints.path(),
         &Control::default(),
-        &mut |event| match event {
+        &mut |event, _| match event {
             TrainEvent::Started { .. } => moments.push(Moment::now()),
             TrainEvent::Step { loss, .. } => {
                 losses.push(loss);

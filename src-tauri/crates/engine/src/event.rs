@@ -2,9 +2,10 @@
 //! feed the charts.
 
 use serde::{Deserialize, Serialize};
+use ts_rs::TS;
 
 /// One thing that happened.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum TrainEvent {
     /// The run is set up; again each time a process takes it up.

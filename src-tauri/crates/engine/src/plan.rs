@@ -71,6 +71,11 @@ impl<'a> Plan<'a> {
     }
 }
 
+/// The micro-batches of a run's first step, over samples of these lengths in tokens.
+pub fn first_step(lengths: &[usize], options: &TrainOptions) -> Vec<Vec<usize>> {
+    Plan::new(lengths.to_vec(), options).step(1).to_vec()
+}
+
 fn steps_of_epoch(lengths: &[usize], options: &TrainOptions, epoch: u64) -> Vec<Vec<MicroBatch>> {
     let mut order: Vec<usize> = (0..lengths.len()).collect();
     if options.shuffle {

@@ -122,10 +122,22 @@ impl ModelSpec {
             reason,
         };
         let value: Value = serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
+        Self::from_value(&value, &bad)
+    }
+
+    /// Reads the content of a `config.json` that lies in no folder.
+    pub fn from_json(value: &Value) -> Result<Self> {
+        Self::from_value(value, &|reason| Error::BadConfig {
+            path: "config.json".into(),
+            reason,
+        })
+    }
+
+    fn from_value(value: &Value, bad: &dyn Fn(String) -> Error) -> Result<Self> {
         let fields = value
             .as_object()
             .ok_or_else(|| bad("it holds no JSON object".into()))?;
-        Self::from_config(&Config { fields, bad: &bad })
+        Self::from_config(&Config { fields, bad })
     }
 
     fn from_config(config: &Config<'_>) -> Result<Self> {

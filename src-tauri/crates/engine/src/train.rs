@@ -143,6 +143,8 @@ pub enum Outcome {
 
 /// Trains what is trainable in `decoder`. Goes on from the newest checkpoint in `checkpoints`, with
 /// the bits an uninterrupted run would have had; begins anew where there is none.
+///
+/// `on_event` also sees the decoder as it is at that moment, to ask it something.
 pub fn train(
     decoder: &mut Decoder,
     train: &[Sample],
@@ -150,7 +152,7 @@ pub fn train(
     options: &TrainOptions,
     checkpoints: &Path,
     control: &Control,
-    on_event: &mut dyn FnMut(TrainEvent),
+    on_event: &mut dyn FnMut(TrainEvent, &Decoder),
 ) -> Result<Outcome> {
     let counts = decoder.parameter_counts();
     if counts.trainable == 0 {
@@ -168,7 +170,7 @@ pub fn train(
     let fingerprint = fingerprint(train, options);
     let restored = checkpoint::restore(checkpoints, decoder, &fingerprint)?;
     let resumed_from = restored.as_ref().map(|(_, state)| state.step);
-    on_event(TrainEvent::Started {
+    let started = TrainEvent::Started {
         resumed_from,
         total_steps: total,
         steps_per_epoch: plan.steps_per_epoch,
@@ -176,13 +178,14 @@ pub fn train(
         validation_samples: validation.len(),
         trainable_parameters: counts.trainable,
         total_parameters: counts.total,
-    });
+    };
+    on_event(started, decoder);
     let warmup = (options.warmup_epochs * plan.steps_per_epoch as f64).round() as u64;
     let evaluation_steps = (options.evaluation_epochs * plan.steps_per_epoch as f64).round() as u64;
     let evaluates = options.evaluation_epochs > 0.0 && !validation.is_empty();
 
     if let Some(step) = resumed_from {
-        on_event(TrainEvent::Resumed { step });
+        on_event(TrainEvent::Resumed { step }, decoder);
     }
     let (mut optimizer, mut state) = match restored {
         Some(restored) => restored,
@@ -228,7 +231,7 @@ pub fn train(
         let grad_norm = optimizer.step(decoder, update, options.gradient_clip)?;
         state.step = step;
         state.epoch = plan.epoch_after(step);
-        on_event(TrainEvent::Step {
+        let done = TrainEvent::Step {
             step,
             epoch: state.epoch,
             loss,
@@ -237,7 +240,8 @@ pub fn train(
             trained_tokens: trained_tokens as u64,
             tokens_per_second: tokens as f64 / started.elapsed().as_secs_f64(),
             peak_memory: peak_memory(),
-        });
+        };
+        on_event(done, decoder);
 
         let ends = step == total;
         let evaluates_now = evaluates && (ends || step % evaluation_steps.max(1) == 0);
@@ -248,20 +252,21 @@ pub fn train(
         let due = options.checkpoint_steps > 0 && step % options.checkpoint_steps == 0;
         if ends || early || due || evaluates_now || request != Request::Run {
             checkpoint::save(checkpoints, decoder, &optimizer, &state, best)?;
-            on_event(TrainEvent::Checkpoint { step, best });
+            on_event(TrainEvent::Checkpoint { step, best }, decoder);
         }
         if early && !ends {
-            on_event(TrainEvent::Finished { step, early });
+            on_event(TrainEvent::Finished { step, early }, decoder);
             return Ok(Outcome::StoppedEarly);
         }
-        if !ends && let Some(outcome) = obey(request, step, on_event) {
+        if !ends && let Some(outcome) = obey(request, step, &mut |event| on_event(event, decoder)) {
             return Ok(outcome);
         }
     }
-    on_event(TrainEvent::Finished {
+    let finished = TrainEvent::Finished {
         step: state.step,
         early: false,
-    });
+    };
+    on_event(finished, decoder);
     Ok(Outcome::Finished)
 }
 
@@ -271,7 +276,7 @@ fn measure(
     validation: &[Sample],
     options: &TrainOptions,
     state: &mut State,
-    on_event: &mut dyn FnMut(TrainEvent),
+    on_event: &mut dyn FnMut(TrainEvent, &Decoder),
 ) -> Result<bool> {
     let tokens_per_batch = options.batch_size * options.max_length;
     let losses = evaluate(decoder, validation, tokens_per_batch, &mut |_| {})?;
@@ -285,12 +290,13 @@ fn measure(
     } else {
         state.without_improvement += 1;
     }
-    on_event(TrainEvent::Evaluation {
+    let evaluation = TrainEvent::Evaluation {
         step: state.step,
         loss,
         perplexity: loss.exp(),
         best,
-    });
+    };
+    on_event(evaluation, decoder);
     Ok(best)
 }
 

@@ -212,7 +212,7 @@ fn run(
         options,
         checkpoints,
         &Control::default(),
-        &mut |event| match event {
+        &mut |event, _| match event {
             TrainEvent::Started {
                 total_steps,
                 trainable_parameters,

@@ -6,25 +6,39 @@
 //! matches on `Call` or `Reply` without a wildcard, or gives its own macro to `for_each_command`:
 //! a command that a host does not handle does not compile.
 
+mod application;
 mod dataset;
+mod estimate;
 mod event;
 mod experiment;
+mod history;
 mod job;
 mod machine;
 mod model;
+mod preview;
 mod work;
 
 use serde::{Deserialize, Serialize};
 
+pub use application::{
+    Appearance, Diagnostics, DiagnosticsRequest, Key, KeysListRequest, KeysRemoveRequest,
+    KeysSetRequest, Licence, LicencesRequest, OutboundRequest, Preferences, PreferencesRequest,
+    PreferencesSetRequest, RequestsListRequest, SystemLoad, SystemLoadRequest,
+};
 pub use dataset::{
     DataCheckRequest, DataImportRequest, DataListRequest, DataRemoveRequest, DataShowRequest,
     Dataset, DatasetPage, DatasetReport, Removed,
 };
+pub use estimate::{Capacity, Estimate, MemoryEstimate, MemoryPart, MethodFit, Suggestion};
 pub(crate) use event::Progress;
 pub use event::{Control, Event, Level, Session};
 pub use experiment::{
     Difference, Experiment, ExperimentReport, ExperimentRequest, ExperimentStartRequest,
     ExperimentState, ExperimentsListRequest, ExperimentsShowRequest, LoggedEvent,
+};
+pub use history::{
+    EventsPage, ExperimentsEventsRequest, ExperimentsRenameRequest, KeptEvaluation, LogLine,
+    SamplePrompt, SampleRound, Samples,
 };
 pub use job::{Job, JobKind, JobRequest, JobState, JobsListRequest};
 pub use machine::{
@@ -35,12 +49,13 @@ pub use model::{
     CheckpointChoice, Model, ModelFacts, ModelOrigin, ModelReport, ModelsAddRequest,
     ModelsInspectRequest, ModelsListRequest, ModelsRemoveRequest, Weights,
 };
+pub use preview::{DataPreview, DataPreviewRequest, FirstBatch, RenderedSample, RenderedToken};
 pub use work::{
     Answer, ChatRequest, EvaluateRequest, Evaluation, EvaluationRow, Export, ExportDtype,
     ExportFormat, ExportRequest, Score, ScoreRequest,
 };
 
-pub use attune_data::{ColumnChoice, Conversation, Inspection, Role, Shape, Turn};
+pub use attune_data::{ColumnChoice, Conversation, Inspection, ProblemKind, Role, Shape, Turn};
 pub use attune_engine::{SamplingOptions, StopReason, TrainEvent, peak_memory};
 
 use crate::Studio;
@@ -59,6 +74,8 @@ macro_rules! for_each_command {
             data_import DataImport(DataImportRequest) -> DatasetReport = datasets::import;
             /// Says what an import of a file would find; keeps nothing.
             data_check DataCheck(DataCheckRequest) -> Inspection = datasets::check;
+            /// Shows conversations token by token under a model's template, and what training does with each.
+            data_preview DataPreview(DataPreviewRequest) -> DataPreview = preview::preview;
             /// Lists the datasets of the library, newest first.
             data_list DataList(DataListRequest) -> Vec<Dataset> = datasets::list;
             /// Shows a dataset, what was found in it, and some of its conversations.
@@ -75,12 +92,26 @@ macro_rules! for_each_command {
             /// Forgets an added model; its folder stays.
             models_remove ModelsRemove(ModelsRemoveRequest) -> Removed = models::remove;
 
+            /// Says what a run would take: memory by part, steps, tokens, time, and what would make it smaller.
+            experiment_estimate ExperimentEstimate(ExperimentStartRequest) -> Estimate = estimate::estimate;
             /// Validates a configuration, makes an experiment of it, waits for the device and trains.
             experiment_start ExperimentStart(ExperimentStartRequest) -> Experiment = experiments::start;
             /// Lists the experiments, newest first.
             experiments_list ExperimentsList(ExperimentsListRequest) -> Vec<Experiment> = experiments::list;
             /// Shows an experiment with its settings and its history.
             experiments_show ExperimentsShow(ExperimentsShowRequest) -> ExperimentReport = experiments::show;
+            /// Says what has happened in an experiment since the last call.
+            experiments_events ExperimentsEvents(ExperimentsEventsRequest) -> EventsPage = experiments::events;
+            /// The log of an experiment: what its runs said, oldest first.
+            experiments_log ExperimentsLog(ExperimentRequest) -> Vec<LogLine> = experiments::log;
+            /// The first batch of an experiment, token by token, as training sees it.
+            experiments_first_batch ExperimentsFirstBatch(ExperimentRequest) -> FirstBatch = preview::first_batch;
+            /// What an experiment answered to the same held-out questions at each evaluation.
+            experiments_samples ExperimentsSamples(ExperimentRequest) -> Samples = experiments::samples;
+            /// The evaluations that were kept with an experiment, newest first.
+            experiments_evaluations ExperimentsEvaluations(ExperimentRequest) -> Vec<KeptEvaluation> = evaluate::kept;
+            /// Gives an experiment another name; its id stays.
+            experiments_rename ExperimentsRename(ExperimentsRenameRequest) -> Experiment = experiments::rename;
             /// Asks a running experiment, in whatever process, to checkpoint and free the device.
             experiments_pause ExperimentsPause(ExperimentRequest) -> Experiment = experiments::pause;
             /// Continues a paused, interrupted or failed experiment from its last checkpoint.
@@ -106,6 +137,24 @@ macro_rules! for_each_command {
 
             /// Describes every setting of an experiment.
             settings Settings(SettingsRequest) -> Vec<SettingDefinition> = settings::describe;
+            /// How busy the compute device and its memory are now.
+            system_load SystemLoad(SystemLoadRequest) -> SystemLoad = load::measure;
+            /// What a person has chosen for the program as a whole.
+            preferences Preferences(PreferencesRequest) -> Preferences = preferences::read;
+            /// Replaces the preferences.
+            preferences_set PreferencesSet(PreferencesSetRequest) -> Preferences = preferences::write;
+            /// Lists the keys the program knows and whether the system's keychain holds them.
+            keys_list KeysList(KeysListRequest) -> Vec<Key> = keys::list;
+            /// Puts a key into the system's keychain.
+            keys_set KeysSet(KeysSetRequest) -> Key = keys::set;
+            /// Removes a key from the system's keychain.
+            keys_remove KeysRemove(KeysRemoveRequest) -> Key = keys::remove;
+            /// Lists what was sent over the network, newest first.
+            requests_list RequestsList(RequestsListRequest) -> Vec<OutboundRequest> = ledger::list;
+            /// Writes a zip for a problem report: machine, versions, settings, logs; no data and no secrets.
+            diagnostics Diagnostics(DiagnosticsRequest) -> Diagnostics = diagnostics::write;
+            /// Lists the libraries the program is made with and their licences.
+            licences Licences(LicencesRequest) -> Vec<Licence> = licences::list;
             /// Installs the bundled starter model and sample dataset, if they are not there.
             starter Starter(StarterRequest) -> Starter = first_start::install;
         }

@@ -1,6 +1,8 @@
 //! The library of datasets: the imported bytes, the conversations made of them, what was found.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{Read, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -15,7 +17,7 @@ use crate::Studio;
 use crate::api::{
     Conversation, DataCheckRequest, DataImportRequest, DataListRequest, DataRemoveRequest,
     DataShowRequest, Dataset, DatasetPage, DatasetReport, ExperimentState, JobKind, Level,
-    Progress, Removed, Session,
+    ProblemKind, Progress, Removed, Session,
 };
 use crate::error::{Error, Result};
 use crate::files::{PendingFolder, make_folder, remove_folder, require_space, write};
@@ -53,6 +55,8 @@ fn bring_in(
         member,
         model,
         max_length,
+        leave_out,
+        hold_out,
     } = request;
     let look = DataCheckRequest {
         path,
@@ -85,20 +89,6 @@ fn bring_in(
     // Its final name is known only with its row; until then it is built beside it.
     let pending = PendingFolder::new(&home.dataset("pending"))?;
     let sha256 = keep_original(&look.path, pending.path(), session)?;
-    let conversations = normalise(
-        &source,
-        &inspection.shape,
-        &pending.path().join(CONVERSATIONS),
-        session,
-    )?;
-    let findings = serde_json::to_vec_pretty(&inspection).map_err(|source| {
-        Error::new(
-            "dataset-unwritable",
-            format!("the findings cannot be written: {source}"),
-        )
-    })?;
-    write(&pending.path().join(INSPECTION), &findings)?;
-
     let store = studio.store()?;
     if let Some(twin) = store
         .datasets(home)?
@@ -110,6 +100,17 @@ fn bring_in(
             format!("The same file is in the library already, as `{}`.", twin.id),
         );
     }
+    let kept = choose(studio, &look, &leave_out, &source, &inspection, session)?;
+    let chosen: Vec<usize> = (0..kept.len()).filter(|row| kept[*row]).collect();
+    let (train, held) = attune_data::split(chosen.len(), hold_out.clamp(0.0, 0.95), HOLD_OUT_SEED);
+    if train.is_empty() {
+        return Err(Error::new(
+            "dataset-empty",
+            format!("no row of {} is left", look.path.display()),
+        )
+        .with_remedy("Leave out fewer rows, or hold out a smaller share.")
+        .with_place(look.path.display().to_string()));
+    }
     let stem = look.path.file_stem().map_or_else(
         || "dataset".to_owned(),
         |stem| stem.to_string_lossy().into_owned(),
@@ -117,7 +118,7 @@ fn bring_in(
     let dataset = Dataset {
         id: String::new(),
         name: name.unwrap_or(stem),
-        conversations,
+        conversations: 0,
         shape: word(&inspection.shape),
         file: look
             .path
@@ -130,13 +131,190 @@ fn bring_in(
         created_at: 0,
         folder: PathBuf::new(),
     };
-    let dataset = store.add_dataset(dataset, home, |dataset| {
-        pending.finish_as(&dataset.folder).map(|_| ())
+    let findings = serde_json::to_vec_pretty(&inspection).map_err(|source| {
+        Error::new(
+            "dataset-unwritable",
+            format!("the findings cannot be written: {source}"),
+        )
     })?;
+    let mut place = |part: &[usize], pending: PendingFolder, name: String| {
+        let mut wanted = vec![false; kept.len()];
+        part.iter().for_each(|place| wanted[chosen[*place]] = true);
+        let conversations = normalise(
+            &source,
+            &inspection.shape,
+            &wanted,
+            &pending.path().join(CONVERSATIONS),
+            session,
+        )?;
+        write(&pending.path().join(INSPECTION), &findings)?;
+        let dataset = Dataset {
+            name,
+            conversations,
+            ..dataset.clone()
+        };
+        store.add_dataset(dataset, home, |dataset| {
+            pending.finish_as(&dataset.folder).map(|_| ())
+        })
+    };
+    let held_out = if held.is_empty() {
+        None
+    } else {
+        let folder = PendingFolder::new(&home.dataset("pending"))?;
+        Some((folder, format!("{} held out", dataset.name)))
+    };
+    let made = place(&train, pending, dataset.name.clone())?;
+    let held_out = match held_out {
+        Some((folder, name)) => {
+            let original = original(&made)?;
+            crate::files::link(
+                &original,
+                &folder.path().join(original.file_name().unwrap_or_default()),
+            )?;
+            Some(place(&held, folder, name)?)
+        }
+        None => None,
+    };
     Ok(DatasetReport {
-        dataset,
+        dataset: made,
         inspection,
+        held_out,
     })
+}
+
+/// Decides which rows are held out: the same file always loses the same.
+const HOLD_OUT_SEED: u64 = 0;
+
+/// For each conversation of a source whether it is kept.
+fn choose(
+    studio: &Studio,
+    look: &DataCheckRequest,
+    leave_out: &[ProblemKind],
+    source: &Source,
+    inspection: &Inspection,
+    session: &mut Session<'_>,
+) -> Result<Vec<bool>> {
+    if leave_out.is_empty() {
+        return Ok(vec![true; inspection.conversations as usize]);
+    }
+    let mut choice = Choice::new(studio, look, leave_out)?;
+    let mut progress = Progress::new("Leaving out rows", Some(inspection.conversations));
+    let mut kept = Vec::with_capacity(inspection.conversations as usize);
+    for row in rows(source, &inspection.shape).filter_map(Result::transpose) {
+        session.check()?;
+        kept.push(choice.keeps(&row?));
+        progress.report(kept.len() as u64, session);
+    }
+    Ok(kept)
+}
+
+/// Which conversations an import keeps, beside those that are none.
+struct Choice {
+    seen: Option<HashSet<u64>>,
+    unreadable: bool,
+    longest: Option<(Tokenizer, usize)>,
+}
+
+impl Choice {
+    fn new(studio: &Studio, look: &DataCheckRequest, leave_out: &[ProblemKind]) -> Result<Self> {
+        if let Some(kind) = leave_out.iter().find(|kind| {
+            !matches!(
+                kind,
+                ProblemKind::Duplicate | ProblemKind::UnreadableCharacters | ProblemKind::TooLong
+            )
+        }) {
+            return Err(Error::new(
+                "leave-out-unknown",
+                format!("rows with {kind:?} cannot be chosen to be left out"),
+            )
+            .with_remedy("They are left out anyway, or are no problem of a row."));
+        }
+        let longest = match (&look.model, leave_out.contains(&ProblemKind::TooLong)) {
+            (Some(model), true) => Some((
+                Tokenizer::from_folder(&models::find(studio, model)?.folder)?,
+                look.max_length
+                    .unwrap_or(ExperimentConfig::default().max_length),
+            )),
+            (None, true) => {
+                return Err(Error::new(
+                    "leave-out-model",
+                    "without a model it is not known which rows are too long",
+                )
+                .with_remedy("Choose a model."));
+            }
+            _ => None,
+        };
+        Ok(Self {
+            seen: leave_out
+                .contains(&ProblemKind::Duplicate)
+                .then(HashSet::new),
+            unreadable: leave_out.contains(&ProblemKind::UnreadableCharacters),
+            longest,
+        })
+    }
+
+    fn keeps(&mut self, conversation: &Conversation) -> bool {
+        let lossy = |turn: &attune_data::Turn| turn.content.contains(char::REPLACEMENT_CHARACTER);
+        if self.unreadable && conversation.turns.iter().any(lossy) {
+            return false;
+        }
+        if let Some((tokenizer, longest)) = &self.longest
+            && tokenizer
+                .sample(conversation, usize::MAX)
+                .is_ok_and(|sample| sample.len() > *longest)
+        {
+            return false;
+        }
+        match &mut self.seen {
+            Some(seen) => {
+                let mut hasher = DefaultHasher::new();
+                conversation.hash(&mut hasher);
+                seen.insert(hasher.finish())
+            }
+            None => true,
+        }
+    }
+}
+
+/// The file that a dataset was imported from, as it was.
+pub(crate) fn original(dataset: &Dataset) -> Result<PathBuf> {
+    let refuse = |source: std::io::Error| Error::file("read the folder", &dataset.folder, &source);
+    let entries = fs::read_dir(&dataset.folder).map_err(refuse)?;
+    entries
+        .flatten()
+        .map(|entry| entry.path())
+        .find(|path| {
+            path.file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with(&dataset.sha256))
+        })
+        .ok_or_else(|| refuse(std::io::ErrorKind::NotFound.into()))
+}
+
+/// The first `count` conversations of a dataset.
+pub(crate) fn first(dataset: &Dataset, count: usize) -> Result<Vec<Conversation>> {
+    range(dataset, 0, count)
+}
+
+/// Some conversations of a dataset, as far as there are any.
+pub(crate) fn range(dataset: &Dataset, first: usize, count: usize) -> Result<Vec<Conversation>> {
+    let file = ConversationFile::open(&dataset.folder.join(CONVERSATIONS))?;
+    Ok(file.read(first..first.saturating_add(count))?)
+}
+
+/// Some conversations that an import of a file would make, counted without those it leaves out.
+pub(crate) fn range_of_file(
+    look: &DataCheckRequest,
+    first: usize,
+    count: usize,
+    session: &mut Session<'_>,
+) -> Result<Vec<Conversation>> {
+    let source = open(&look.path, look.member.as_deref(), session)?;
+    let shape = choose_shape(&source, look.shape.as_ref(), &look.columns)?;
+    rows(&source, &shape)
+        .filter_map(Result::transpose)
+        .skip(first)
+        .take(count)
+        .collect()
 }
 
 /// Says what an import of a file would find; keeps nothing.
@@ -164,9 +342,7 @@ pub(crate) fn show(
     _: &mut Session<'_>,
 ) -> Result<DatasetPage> {
     let dataset = studio.store()?.dataset(&request.dataset, studio.home())?;
-    let file = ConversationFile::open(&dataset.folder.join(CONVERSATIONS))?;
-    let first = request.first as usize;
-    let conversations = file.read(first..first.saturating_add(request.count as usize))?;
+    let conversations = range(&dataset, request.first as usize, request.count as usize)?;
     Ok(DatasetPage {
         inspection: inspection(&dataset)?,
         dataset,
@@ -214,6 +390,15 @@ fn uses(experiment: &crate::api::Experiment, dataset: &str) -> bool {
     let validates =
         |config: ExperimentConfig| config.validation_dataset.as_deref() == Some(dataset);
     experiment.dataset == dataset || crate::experiments::config_of(experiment).is_ok_and(validates)
+}
+
+/// All conversations of the dataset that `reference` means.
+pub(crate) fn all(
+    studio: &Studio,
+    reference: &str,
+    session: &mut Session<'_>,
+) -> Result<Vec<Conversation>> {
+    conversations(&studio.store()?.dataset(reference, studio.home())?, session)
 }
 
 /// All conversations of a dataset.
@@ -333,10 +518,11 @@ fn rows<'a>(
     })
 }
 
-/// Writes the conversations as Parquet and says how many there are.
+/// Writes the conversations that are `wanted` as Parquet and says how many there are.
 fn normalise(
     source: &Source,
     shape: &Shape,
+    wanted: &[bool],
     path: &Path,
     session: &mut Session<'_>,
 ) -> Result<u64> {
@@ -344,7 +530,9 @@ fn normalise(
     let mut done = 0;
     let watched = rows(source, shape)
         .filter_map(Result::transpose)
-        .map(|row| {
+        .enumerate()
+        .filter(|(number, row)| row.is_err() || wanted[*number])
+        .map(|(_, row)| {
             session.check()?;
             done += 1;
             progress.report(done, session);

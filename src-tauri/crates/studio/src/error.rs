@@ -1,12 +1,13 @@
 //! The one shape in which every refusal reaches a person: `{ code, message, remedy, where }`.
 
 use serde::{Deserialize, Serialize};
+use ts_rs::TS;
 
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// A refusal. Hosts branch on `code`, and show the rest as it is.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize, TS)]
 #[error("{message}")]
 pub struct Error {
     /// What kind of refusal, in kebab-case: `data-broken-line`, `not-found`. Stable.

@@ -1,19 +1,21 @@
 //! Loss, perplexity and exact match of a model on conversations.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::Studio;
 use crate::api::{
-    Conversation, EvaluateRequest, Evaluation, EvaluationRow, JobKind, Level, Progress, Role,
-    Session, Turn,
+    Conversation, EvaluateRequest, Evaluation, EvaluationRow, ExperimentRequest, JobKind,
+    KeptEvaluation, Level, Progress, Role, Session, Turn,
 };
 use crate::chat::sampling;
 use crate::datasets;
 use crate::error::{Error, Result};
-use crate::experiments::{Rows, config_of, tokenise};
+use crate::experiments::{Rows, config_of, find, tokenise};
+use crate::files::{make_folder, write};
 use crate::jobs;
 use crate::settings::ExperimentConfig;
+use crate::store::now_exact;
 use crate::weights::{Files, Loaded, with_loaded};
 use attune_engine::{SampleLoss, SamplingOptions, generate};
 
@@ -30,8 +32,17 @@ pub(crate) fn evaluate(
     session: &mut Session<'_>,
 ) -> Result<Evaluation> {
     let files = Files::find(studio, &request.weights)?;
-    jobs::run_on_device(studio, JobKind::Evaluate, &files.name, session, |session| {
-        measured(studio, &request, &files, session)
+    let keeps = keeps(studio, &request)?;
+    let name = files.name.clone();
+    jobs::run_on_device(studio, JobKind::Evaluate, &name, session, |session| {
+        let mut evaluation = measured(studio, &request, &files, session)?;
+        if let Some(folder) = keeps {
+            keep(&folder, &request, &evaluation)?;
+        }
+        if !request.rows {
+            evaluation.rows.clear();
+        }
+        Ok(evaluation)
     })
 }
 
@@ -79,9 +90,63 @@ fn measured(
             .collect();
         let mut evaluation = summarise(&files.name, &data.name, &rows);
         evaluation.seconds = started.elapsed().as_secs_f64();
-        evaluation.rows = if request.rows { rows } else { Vec::new() };
+        evaluation.rows = rows;
         Ok(evaluation)
     })
+}
+
+/// Folder of the kept evaluations in an experiment's.
+const KEPT: &str = "evaluations";
+
+/// The folder to keep the evaluation in, where that is asked for.
+fn keeps(studio: &Studio, request: &EvaluateRequest) -> Result<Option<PathBuf>> {
+    if !request.keep {
+        return Ok(None);
+    }
+    let concerned = request.weights.experiment.as_ref();
+    let Some(experiment) = concerned.or(request.held_out_of.as_ref()) else {
+        return Err(Error::new(
+            "keep-experiment",
+            "an evaluation is kept with an experiment, and none is named",
+        )
+        .with_remedy("Evaluate an experiment, or the rows it held out."));
+    };
+    Ok(Some(find(studio, experiment)?.folder.join(KEPT)))
+}
+
+/// Writes an evaluation down beside its experiment.
+fn keep(folder: &Path, request: &EvaluateRequest, evaluation: &Evaluation) -> Result<()> {
+    make_folder(folder)?;
+    let kept = KeptEvaluation {
+        time: now_exact(),
+        weights: request.weights.clone(),
+        evaluation: evaluation.clone(),
+    };
+    let text = serde_json::to_vec(&kept).map_err(|source| {
+        Error::new(
+            "evaluation-unwritable",
+            format!("the evaluation cannot be written: {source}"),
+        )
+    })?;
+    write(&folder.join(format!("{:.0}.json", kept.time * 1e3)), &text)
+}
+
+/// The evaluations that were kept with an experiment, newest first.
+pub(crate) fn kept(
+    studio: &Studio,
+    request: ExperimentRequest,
+    _: &mut Session<'_>,
+) -> Result<Vec<KeptEvaluation>> {
+    let folder = find(studio, &request.experiment)?.folder.join(KEPT);
+    let Ok(entries) = std::fs::read_dir(&folder) else {
+        return Ok(Vec::new());
+    };
+    let mut kept: Vec<KeptEvaluation> = entries
+        .flatten()
+        .filter_map(|entry| serde_json::from_slice(&std::fs::read(entry.path()).ok()?).ok())
+        .collect();
+    kept.sort_by(|a, b| b.time.total_cmp(&a.time));
+    Ok(kept)
 }
 
 /// Conversations and their row numbers.
@@ -186,7 +251,7 @@ fn losses(
 }
 
 /// The question and the answer of a conversation that ends in one.
-fn question(conversation: &Conversation) -> Option<(&[Turn], &Turn)> {
+pub(crate) fn question(conversation: &Conversation) -> Option<(&[Turn], &Turn)> {
     let (answer, before) = conversation.turns.split_last()?;
     (answer.role == Role::Assistant && !before.is_empty()).then_some((before, answer))
 }

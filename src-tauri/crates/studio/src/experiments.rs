@@ -1,26 +1,34 @@
 //! Experiments: made from a configuration, trained in the queue, paused, continued, kept, deleted.
 
 mod history;
+mod lines;
 mod plan;
 mod recorder;
 mod rows;
 mod run;
+mod samples;
 mod start_point;
 
 use std::time::{Duration, Instant};
 
 use crate::Studio;
 use crate::api::{
-    Experiment, ExperimentReport, ExperimentRequest, ExperimentStartRequest, ExperimentState,
-    ExperimentsListRequest, ExperimentsShowRequest, Level, Removed, Session,
+    Event, EventsPage, Experiment, ExperimentReport, ExperimentRequest, ExperimentStartRequest,
+    ExperimentState, ExperimentsEventsRequest, ExperimentsListRequest, ExperimentsRenameRequest,
+    ExperimentsShowRequest, Level, LogLine, Removed, Samples, Session,
 };
 use crate::error::{Error, Result};
 use crate::files::remove_folder;
-use crate::settings::{ExperimentConfig, differences, from_yaml, to_yaml};
+use crate::settings::{ExperimentConfig, differences, from_yaml, to_yaml, values};
 use crate::store::Request;
 
+pub(crate) use plan::{Plan, space_needed};
 pub(crate) use rows::{Rows, tokenise};
+pub(crate) use run::{TrainingData, options};
 pub(crate) use start_point::StartPoint;
+
+/// Name of the log in an experiment's folder.
+const LOG: &str = "log.jsonl";
 
 /// How long a pause or stop waits for the step in progress before it returns.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -31,11 +39,14 @@ pub(crate) fn start(
     request: ExperimentStartRequest,
     session: &mut Session<'_>,
 ) -> Result<Experiment> {
-    let plan = plan::Plan::new(studio, &request, session)?;
+    let plan = Plan::new(studio, &request, session)?;
     if request.dry_run {
         return Ok(plan.preview(studio));
     }
     let id = plan.make(studio)?;
+    session.report(Event::Created {
+        experiment: id.clone(),
+    });
     run::run(studio, &id, session)
 }
 
@@ -65,6 +76,7 @@ pub(crate) fn show(
     let checkpoints = experiment.folder.join("checkpoints");
     Ok(ExperimentReport {
         config: to_yaml(&config)?,
+        settings: values(&config),
         differences: differences(&config, &other),
         events: history::read(&experiment.folder.join(history::FILE))?,
         last_checkpoint: attune_engine::last_checkpoint(&checkpoints)?
@@ -73,6 +85,56 @@ pub(crate) fn show(
             .map(|checkpoint| checkpoint.folder),
         experiment,
     })
+}
+
+/// Says what has happened since the last call.
+pub(crate) fn events(
+    studio: &Studio,
+    request: ExperimentsEventsRequest,
+    _: &mut Session<'_>,
+) -> Result<EventsPage> {
+    let experiment = find(studio, &request.experiment)?;
+    let (events, next) = lines::read(&experiment.folder.join(history::FILE), request.after)?;
+    Ok(EventsPage {
+        experiment,
+        events,
+        next,
+    })
+}
+
+/// What the runs of an experiment said, oldest first.
+pub(crate) fn log(
+    studio: &Studio,
+    request: ExperimentRequest,
+    _: &mut Session<'_>,
+) -> Result<Vec<LogLine>> {
+    let experiment = find(studio, &request.experiment)?;
+    Ok(lines::read(&experiment.folder.join(LOG), 0)?.0)
+}
+
+/// What an experiment answered to the same questions as it learnt.
+pub(crate) fn samples(
+    studio: &Studio,
+    request: ExperimentRequest,
+    _: &mut Session<'_>,
+) -> Result<Samples> {
+    samples::read(&find(studio, &request.experiment)?.folder)
+}
+
+/// Gives an experiment another name.
+pub(crate) fn rename(
+    studio: &Studio,
+    request: ExperimentsRenameRequest,
+    _: &mut Session<'_>,
+) -> Result<Experiment> {
+    let name = request.name.trim();
+    if name.is_empty() {
+        return Err(Error::new("name-empty", "an experiment needs a name")
+            .with_remedy("Type at least one letter."));
+    }
+    let experiment = find(studio, &request.experiment)?;
+    studio.store()?.rename_experiment(&experiment.id, name)?;
+    find(studio, &experiment.id)
 }
 
 /// Asks a running or waiting experiment to checkpoint and free the device.
@@ -163,7 +225,7 @@ pub(crate) fn config_of(experiment: &Experiment) -> Result<ExperimentConfig> {
 }
 
 /// The experiment that `reference` means, in its true state.
-fn find(studio: &Studio, reference: &str) -> Result<Experiment> {
+pub(crate) fn find(studio: &Studio, reference: &str) -> Result<Experiment> {
     let store = studio.store()?;
     store.reap(studio.home())?;
     store.experiment(reference, studio.home())

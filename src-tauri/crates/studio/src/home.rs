@@ -55,6 +55,11 @@ impl Home {
         self.root.join("attune.db")
     }
 
+    /// What the person has chosen for the program as a whole.
+    pub(crate) fn preferences(&self) -> PathBuf {
+        self.root.join("preferences.json")
+    }
+
     /// The files of dataset `id`.
     pub(crate) fn dataset(&self, id: &str) -> PathBuf {
         self.root.join("datasets").join(id)

@@ -9,8 +9,10 @@
 pub mod api;
 mod chat;
 mod datasets;
+mod diagnostics;
 mod doctor;
 mod error;
+mod estimate;
 mod evaluate;
 mod experiments;
 mod export;
@@ -18,9 +20,15 @@ mod files;
 mod first_start;
 mod home;
 mod jobs;
+mod keys;
+mod ledger;
+mod licences;
+mod load;
 mod models;
 mod naming;
 mod nearest;
+mod preferences;
+mod preview;
 mod score;
 pub mod settings;
 pub mod starter;
@@ -33,6 +41,7 @@ use std::sync::{Mutex, OnceLock};
 pub use error::{Error, Result};
 
 use home::Home;
+use load::Counters;
 use store::Store;
 use weights::Loaded;
 
@@ -42,7 +51,8 @@ pub struct Studio {
     home: Home,
     store: OnceLock<Store>,
     // The weights used last: a chat would otherwise load the model for every answer.
-    loaded: Mutex<Option<Loaded>>,
+    loaded: Mutex<Vec<Loaded>>,
+    counters: Counters,
 }
 
 impl Studio {
@@ -61,7 +71,8 @@ impl Studio {
         Self {
             home,
             store: OnceLock::new(),
-            loaded: Mutex::new(None),
+            loaded: Mutex::default(),
+            counters: Counters::default(),
         }
     }
 

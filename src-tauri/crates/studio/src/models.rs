@@ -11,11 +11,13 @@ use crate::api::{
     ModelsRemoveRequest, Removed, Session,
 };
 use crate::error::{Error, Result};
+use crate::estimate::{fits, usable};
 use crate::naming::{Named, resolve};
 use attune_data::Tokenizer;
 use attune_engine::{DType, ModelSpec};
 
 pub(crate) use cache::cache_folder;
+pub(crate) use facts::template;
 
 /// A model by name and place; its files are not read yet.
 #[derive(Debug, Clone)]
@@ -40,16 +42,21 @@ impl Named for Known {
 }
 
 impl Known {
-    fn describe(self) -> Model {
+    /// What its files say, and which methods of tuning fit into `usable` bytes.
+    fn describe(self, usable: u64) -> Model {
         let (facts, problem) = match facts::read(&self.folder) {
             Ok(facts) => (Some(facts), None),
             Err(problem) => (None, Some(problem)),
         };
+        let spec = facts
+            .as_ref()
+            .and_then(|_| ModelSpec::from_folder(&self.folder).ok());
         Model {
             id: self.id,
             name: self.name,
             origin: self.origin,
             folder: self.folder,
+            fits: spec.map_or_else(Vec::new, |spec| fits(&spec, usable)),
             facts,
             problem,
         }
@@ -62,7 +69,9 @@ pub(crate) fn list(
     _: ModelsListRequest,
     _: &mut Session<'_>,
 ) -> Result<Vec<Model>> {
-    Ok(known(studio)?.into_iter().map(Known::describe).collect())
+    let usable = usable(studio)?;
+    let known = known(studio)?.into_iter();
+    Ok(known.map(|model| model.describe(usable)).collect())
 }
 
 /// Adds a model folder to the library; it stays where it is.
@@ -97,7 +106,7 @@ pub(crate) fn remember(
         origin: stored.origin,
         folder: stored.folder,
     }
-    .describe())
+    .describe(usable(studio)?))
 }
 
 /// Shows a model in detail.
@@ -130,7 +139,7 @@ pub(crate) fn inspect(
             .filter(|one| one.model == reference)
             .map(|one| one.id)
             .collect(),
-        model: known.describe(),
+        model: known.describe(usable(studio)?),
     })
 }
 

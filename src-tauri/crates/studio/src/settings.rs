@@ -14,7 +14,7 @@ use crate::api::{Condition, Session, SettingDefinition, SettingKind, SettingsReq
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
 
-pub(crate) use config::{Layers, differences, from_yaml, to_yaml};
+pub(crate) use config::{Layers, check_values, differences, from_yaml, to_yaml, values};
 pub use definitions::{BackboneDtype, ExperimentConfig, SaveCheckpoint, ScheduleChoice};
 pub use document::settings_document;
 

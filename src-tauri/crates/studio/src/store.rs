@@ -8,6 +8,7 @@ mod experiments;
 mod jobs;
 mod migrations;
 mod models;
+mod requests;
 
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -153,7 +153,10 @@ pub(crate) fn load_decoder(
     Ok(Decoder::load(base, dtype, &Device::Cpu, &mut report)?)
 }
 
-/// Does `work` with the weights in memory, loading them unless they are the ones used last.
+/// Weights kept in memory: a model and its tuned self, which a person compares.
+const KEPT: usize = 2;
+
+/// Does `work` with the weights in memory, loading them unless they are among those used last.
 pub(crate) fn with_loaded<T>(
     studio: &Studio,
     files: &Files,
@@ -161,12 +164,16 @@ pub(crate) fn with_loaded<T>(
     work: impl FnOnce(&Loaded, &mut Session<'_>) -> Result<T>,
 ) -> Result<T> {
     let mut slot = studio.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-    let loaded = match slot.take().filter(|loaded| loaded.files == *files) {
-        Some(loaded) => loaded,
-        None => load(files, session)?,
+    let found = slot.iter().position(|loaded| loaded.files == *files);
+    let loaded = match found {
+        Some(place) => slot.remove(place),
+        None => {
+            slot.truncate(KEPT - 1);
+            load(files, session)?
+        }
     };
     let result = work(&loaded, session);
-    *slot = Some(loaded);
+    slot.insert(0, loaded);
     result
 }
 
@@ -187,7 +194,7 @@ impl Studio {
     /// Gives back the memory of the weights used last, unless they are in use now.
     pub(crate) fn unload(&self) {
         if let Ok(mut loaded) = self.loaded.try_lock() {
-            *loaded = None;
+            loaded.clear();
         }
     }
 }

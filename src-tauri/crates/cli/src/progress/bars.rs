@@ -113,6 +113,8 @@ impl View for Bars<'_> {
                         .unwrap_or_default(),
                 );
             }
+            // The bar of the run, or its first line, will name it.
+            Event::Created { .. } => {}
             Event::Waiting { subject, behind } => {
                 self.clear();
                 self.bar(&waiting(subject, behind), WAITING, None);

@@ -80,6 +80,8 @@ impl View for Lines<'_> {
                     say(&format!("{what}: {done}{left}"));
                 }
             }
+            // The bar of the run, or its first line, will name it.
+            Event::Created { .. } => {}
             Event::Waiting { subject, behind } => say(&waiting(subject, behind)),
             Event::Train {
                 event,

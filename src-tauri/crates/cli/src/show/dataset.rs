@@ -1,7 +1,8 @@
 //! Datasets in words.
 
 use attune_studio::api::{
-    Conversation, Dataset, DatasetPage, DatasetReport, Inspection, Removed, Role, Shape,
+    Conversation, DataPreview, Dataset, DatasetPage, DatasetReport, Inspection, Removed, Role,
+    Shape,
 };
 
 use super::next;
@@ -269,4 +270,39 @@ fn turns(conversation: &Conversation) -> String {
         }
         text + "  " + speaker + "\n" + &indented(&content, 4)
     })
+}
+
+/// Conversations as a model would learn them: what counts in the loss stands between ‹ and ›.
+pub(super) fn preview(preview: &DataPreview) -> String {
+    let mut text = format!("Template: {}\n", preview.template);
+    for sample in &preview.samples {
+        let trained = sample.tokens.iter().filter(|token| token.trained).count();
+        text += &format!(
+            "\nConversation {}: {}, {} trained",
+            count(sample.row + 1),
+            many(sample.tokens.len() as u64, "token"),
+            count(trained as u64)
+        );
+        if sample.cut > 0 {
+            text += &format!(", {} cut off", count(sample.cut));
+        }
+        text.push('\n');
+        if let Some(problem) = &sample.problem {
+            text += &format!("{}\n", problem.message);
+        }
+        let mut inside = false;
+        let mut shown = String::new();
+        for token in &sample.tokens {
+            if token.trained != inside {
+                shown.push(if token.trained { '‹' } else { '›' });
+                inside = token.trained;
+            }
+            shown += &token.text;
+        }
+        if inside {
+            shown.push('›');
+        }
+        text += &indented(&shown, 2);
+    }
+    text
 }

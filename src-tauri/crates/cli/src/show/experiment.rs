@@ -3,8 +3,11 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use attune_studio::api::{Experiment, ExperimentReport, ExperimentState, Removed, TrainEvent};
+use attune_studio::api::{
+    Experiment, ExperimentReport, ExperimentState, Level, LogLine, Removed, Samples, TrainEvent,
+};
 
+use super::work::one_line;
 use super::{next, plain};
 use crate::table::{Facts, Left, Right, Table};
 use crate::words::{ago, bytes, count, duration, indented, many, measure, rate, time_left};
@@ -30,6 +33,39 @@ pub(super) fn ended(experiment: &Experiment) -> String {
         ),
         _ => asked(experiment),
     }
+}
+
+/// What a run said.
+pub(super) fn log(lines: &[LogLine]) -> String {
+    let mut table = Table::new([("", Left), ("", Left)]);
+    for line in lines {
+        let mark = match line.level {
+            Level::Info => "",
+            Level::Warning => "warning: ",
+        };
+        table.add([ago(line.time as i64), format!("{mark}{}", line.message)]);
+    }
+    table.to_string()
+}
+
+/// How the answers to the same questions changed.
+pub(super) fn samples(samples: &Samples) -> String {
+    if samples.prompts.is_empty() {
+        return "This run asked no questions: sample_prompts was 0, or nothing was held out.\n"
+            .to_owned();
+    }
+    let mut text = String::new();
+    for (number, prompt) in samples.prompts.iter().enumerate() {
+        let mut facts = Facts::default();
+        facts.add("Question", one_line(&prompt.prompt));
+        facts.add("Expected", one_line(&prompt.answer));
+        for round in &samples.rounds {
+            let answer = round.answers.get(number).map_or("", String::as_str);
+            facts.add(format!("Step {}", count(round.step)), one_line(answer));
+        }
+        text += &format!("{facts}\n");
+    }
+    text
 }
 
 /// A run after it was asked to pause or to stop.

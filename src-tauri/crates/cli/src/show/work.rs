@@ -1,7 +1,7 @@
 //! Evaluations, scores, answers and exports in words.
 
 use attune_studio::api::{
-    Answer, Evaluation, EvaluationRow, Export, ExportFormat, Score, StopReason,
+    Answer, Estimate, Evaluation, EvaluationRow, Export, ExportFormat, Score, StopReason,
 };
 
 use crate::table::{Facts, Left, Right, Table};
@@ -69,8 +69,60 @@ fn row(row: &EvaluationRow) -> String {
 }
 
 /// A line break would end the cell.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     text.trim().replace('\n', "⏎")
+}
+
+/// What a run would take.
+pub(super) fn estimate(estimate: &Estimate) -> String {
+    let mut facts = Facts::default();
+    facts.add(
+        "Learns from",
+        format!(
+            "{}, {} held out",
+            many(estimate.train_conversations, "conversation"),
+            count(estimate.validation_conversations)
+        ),
+    );
+    facts.add(
+        "Steps",
+        format!(
+            "{}, about {}",
+            count(estimate.steps),
+            many(estimate.tokens, "token")
+        ),
+    );
+    facts.add(
+        "Time",
+        format!(
+            "about {} at {}",
+            duration(estimate.seconds),
+            rate(estimate.tokens_per_second)
+        ),
+    );
+    facts.add("", &estimate.rate_reason);
+    let memory = &estimate.memory;
+    facts.add(
+        "Memory",
+        format!(
+            "{} of {} usable: {}",
+            bytes(memory.total),
+            bytes(memory.usable),
+            if memory.fits { "fits" } else { "too large" }
+        ),
+    );
+    for part in &memory.parts {
+        facts.add(format!("  {}", part.name), bytes(part.bytes));
+    }
+    facts.add("Disk", bytes(estimate.disk));
+    let mut text = facts.to_string();
+    for one in &estimate.suggestions {
+        text += &format!("\n{}: saves {}", one.title, bytes(one.saves));
+    }
+    for note in &estimate.notes {
+        text += &format!("\n{note}");
+    }
+    text.trim_end().to_owned() + "\n"
 }
 
 /// Every token with its probability.

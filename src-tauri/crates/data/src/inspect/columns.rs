@@ -4,6 +4,7 @@ use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::{DataType, Field};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use ts_rs::TS;
 
 use crate::cell;
 
@@ -12,7 +13,7 @@ const EXAMPLES: usize = 3;
 const EXAMPLE_CHARACTERS: usize = 200;
 
 /// A column of the file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Column {
     /// Its name.
     pub name: String,
@@ -25,7 +26,7 @@ pub struct Column {
 }
 
 /// What the values of a column are, in a user's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum ColumnKind {
     /// Text, also where a CSV file holds numbers.

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use ts_rs::TS;
 
 /// Bars of the histogram, at most.
 const BINS: usize = 24;
 
 /// How long the conversations are for a model, before any cut unless it is said.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct Lengths {
     /// Tokens at which samples are cut.
     pub max_length: usize,
@@ -35,7 +36,7 @@ pub struct Lengths {
 }
 
 /// A bar of the histogram.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Bin {
     /// The least length.
     pub from: usize,

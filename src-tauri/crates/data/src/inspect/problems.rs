@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use ts_rs::TS;
 
 use crate::RowFault;
 
 /// Row numbers kept of each problem.
 const ROWS: usize = 10;
+/// And the text of how many.
+const EXAMPLES: usize = 3;
 
 /// Something that is wrong with some rows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Problem {
     /// What it is.
     pub kind: ProblemKind,
@@ -18,6 +21,8 @@ pub struct Problem {
     pub count: u64,
     /// The first of them, counted from 1.
     pub rows: Vec<u64>,
+    /// The text of the first of them, shortened.
+    pub examples: Vec<String>,
     /// What was found in the first of them.
     pub detail: String,
     /// Whether these rows are left out of the dataset.
@@ -27,7 +32,7 @@ pub struct Problem {
 }
 
 /// The problems that are known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum ProblemKind {
     /// The question, or a user's turn, is empty.
@@ -125,15 +130,22 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub(super) fn fault(&mut self, row: u64, fault: &RowFault) {
-        self.add(row, ProblemKind::of(fault), &fault.to_string());
+    pub(super) fn fault(&mut self, row: u64, fault: &RowFault, example: impl FnOnce() -> String) {
+        self.add(row, ProblemKind::of(fault), &fault.to_string(), example);
     }
 
-    pub(super) fn add(&mut self, row: u64, kind: ProblemKind, detail: &str) {
+    pub(super) fn add(
+        &mut self,
+        row: u64,
+        kind: ProblemKind,
+        detail: &str,
+        example: impl FnOnce() -> String,
+    ) {
         let problem = self.problems.entry(kind).or_insert_with(|| Problem {
             kind,
             count: 0,
             rows: Vec::new(),
+            examples: Vec::new(),
             detail: if detail.is_empty() {
                 kind.detail()
             } else {
@@ -146,6 +158,9 @@ impl Tally {
         problem.count += 1;
         if problem.rows.len() < ROWS {
             problem.rows.push(row);
+        }
+        if problem.examples.len() < EXAMPLES {
+            problem.examples.push(example());
         }
     }
 

@@ -65,7 +65,7 @@ fn a_merged_adapter_computes_what_base_and_adapter_do() {
         &options,
         checkpoints.path(),
         &attune_engine::Control::default(),
-        &mut |_| {},
+        &mut |_, _| {},
     )
     .unwrap();
     assert_ne!(logits(&tuned), logits(&load(&folder).unwrap()));

@@ -62,7 +62,7 @@ fn trained_lora() -> Decoder {
         &options,
         folder.path(),
         &control,
-        &mut |_| {},
+        &mut |_, _| {},
     )
     .unwrap();
     decoder

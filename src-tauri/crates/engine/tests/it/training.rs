@@ -38,7 +38,7 @@ fn run(
         options,
         folder,
         &control,
-        &mut |event| {
+        &mut |event, _| {
             steer(&event, &control);
             events.push(event);
         },
@@ -190,7 +190,7 @@ fn a_checkpoint_of_other_data_is_refused_and_kept() {
         &options(),
         folder.path(),
         &Control::default(),
-        &mut |_| {},
+        &mut |_, _| {},
     );
     assert!(matches!(refused, Err(Error::CheckpointMismatch { .. })));
     assert_eq!(last_checkpoint(folder.path()).unwrap(), before);
@@ -210,7 +210,7 @@ fn a_run_that_cannot_learn_is_refused() {
         &options(),
         folder.path(),
         &Control::default(),
-        &mut |_| {},
+        &mut |_, _| {},
     );
     assert!(matches!(refused, Err(Error::NothingToTrain(_))));
 }

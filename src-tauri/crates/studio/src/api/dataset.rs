@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use ts_rs::TS;
 
-use super::{ColumnChoice, Conversation, Inspection, Shape};
+use super::{ColumnChoice, Conversation, Inspection, ProblemKind, Shape};
 
 /// A dataset of the library.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct Dataset {
     /// Unique, short, readable: `orders`, `orders-2`.
     pub id: String,
@@ -30,7 +31,7 @@ pub struct Dataset {
 }
 
 /// Arguments of `data_import`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, TS)]
 #[serde(default)]
 pub struct DataImportRequest {
     /// The file: CSV, TSV, JSON, JSONL, Parquet, or a zip of one of them.
@@ -47,10 +48,15 @@ pub struct DataImportRequest {
     pub model: Option<String>,
     /// Count rows longer than this many tokens, with `model`; the setting's default without it.
     pub max_length: Option<usize>,
+    /// Leave out the rows that have these problems, beside those that make no conversation:
+    /// `duplicate`, `unreadable_characters`, and, with `model`, `too_long`.
+    pub leave_out: Vec<ProblemKind>,
+    /// Share of the conversations that becomes a second dataset, never trained on; 0 for none.
+    pub hold_out: f64,
 }
 
 /// Arguments of `data_check`: as for an import, of which nothing is kept.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, TS)]
 #[serde(default)]
 pub struct DataCheckRequest {
     /// The file.
@@ -68,21 +74,23 @@ pub struct DataCheckRequest {
 }
 
 /// A dataset with what the importer found in it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, TS)]
 pub struct DatasetReport {
     /// The dataset.
     pub dataset: Dataset,
     /// Rows, columns, shape, problems, lengths.
     pub inspection: Inspection,
+    /// The dataset of the rows that were held out.
+    pub held_out: Option<Dataset>,
 }
 
 /// Arguments of `data_list`.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, TS)]
 #[serde(default)]
 pub struct DataListRequest {}
 
 /// Arguments of `data_show`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, TS)]
 #[serde(default)]
 pub struct DataShowRequest {
     /// Id, name or unambiguous prefix.
@@ -94,7 +102,7 @@ pub struct DataShowRequest {
 }
 
 /// A dataset, what was found in it, and some of its conversations.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, TS)]
 pub struct DatasetPage {
     /// The dataset.
     pub dataset: Dataset,
@@ -107,7 +115,7 @@ pub struct DatasetPage {
 }
 
 /// Arguments of `data_remove`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, TS)]
 #[serde(default)]
 pub struct DataRemoveRequest {
     /// Id, name or unambiguous prefix.
@@ -115,7 +123,7 @@ pub struct DataRemoveRequest {
 }
 
 /// Something that is gone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Removed {
     /// Its id.
     pub id: String,

@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
+use ts_rs::TS;
 
 use super::TrainEvent;
 use crate::error::{Error, Result};
 
 /// One report of a running command.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
     /// How far a piece of work has come.
@@ -23,6 +24,11 @@ pub enum Event {
         total: Option<u64>,
         /// Estimated seconds left, once there is something to estimate from.
         seconds_left: Option<f64>,
+    },
+    /// An experiment was made and will train now or when it is its turn.
+    Created {
+        /// Its id.
+        experiment: String,
     },
     /// The device is busy; this job waits in the queue. Repeated when the one in front changes.
     Waiting {
@@ -55,7 +61,7 @@ pub enum Event {
 }
 
 /// How loud a log line is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
     /// Good to know.

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use ts_rs::TS;
 
 use super::TrainEvent;
 use crate::error::Error;
 
 /// Where an experiment stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum ExperimentState {
     /// Waits for the device.
@@ -44,7 +45,7 @@ impl ExperimentState {
 }
 
 /// One run and its latest numbers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct Experiment {
     /// Unique, short, readable.
     pub id: String,
@@ -94,7 +95,7 @@ pub struct Experiment {
 
 /// Arguments of `experiment_start`. Settings come from the defaults, then `config`, then
 /// `settings`, then `set`; all are validated before anything is written.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, TS)]
 #[serde(default)]
 pub struct ExperimentStartRequest {
     /// A YAML file of settings.
@@ -108,7 +109,7 @@ pub struct ExperimentStartRequest {
 }
 
 /// Arguments of the commands that take one experiment.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, TS)]
 #[serde(default)]
 pub struct ExperimentRequest {
     /// Id, name or unambiguous prefix.
@@ -116,12 +117,12 @@ pub struct ExperimentRequest {
 }
 
 /// Arguments of `experiments_list`.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, TS)]
 #[serde(default)]
 pub struct ExperimentsListRequest {}
 
 /// Arguments of `experiments_show`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, TS)]
 #[serde(default)]
 pub struct ExperimentsShowRequest {
     /// Id, name or unambiguous prefix.
@@ -131,12 +132,14 @@ pub struct ExperimentsShowRequest {
 }
 
 /// An experiment with its settings and its history.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct ExperimentReport {
     /// The experiment.
     pub experiment: Experiment,
     /// Its settings as YAML, complete.
     pub config: String,
+    /// The same by key, to start another experiment from.
+    pub settings: Map<String, Value>,
     /// Where its settings differ from the defaults, or from the experiment compared with.
     pub differences: Vec<Difference>,
     /// What happened, in order; steps that a resume took again appear once.
@@ -148,7 +151,7 @@ pub struct ExperimentReport {
 }
 
 /// A line of `events.jsonl`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct LoggedEvent {
     /// Seconds since 1970.
     pub time: f64,
@@ -158,7 +161,7 @@ pub struct LoggedEvent {
 }
 
 /// A setting on which two configurations differ.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct Difference {
     /// The setting's key.
     pub key: String,

@@ -1,11 +1,12 @@
 //! Jobs on the wire: work in progress, in whatever process.
 
 use serde::{Deserialize, Serialize};
+use ts_rs::TS;
 
 use crate::error::Error;
 
 /// What a job does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum JobKind {
     /// Brings a file into the library.
@@ -33,7 +34,7 @@ impl JobKind {
 }
 
 /// Where a job stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum JobState {
     /// Waits for its device.
@@ -74,7 +75,7 @@ impl JobState {
 }
 
 /// A piece of long work.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct Job {
     /// Number in order of arrival.
     pub id: i64,
@@ -105,7 +106,7 @@ pub struct Job {
 }
 
 /// Arguments of `jobs_list`.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, TS)]
 #[serde(default)]
 pub struct JobsListRequest {
     /// So many of those that have ended, too.
@@ -113,7 +114,7 @@ pub struct JobsListRequest {
 }
 
 /// Arguments of the commands that take one job.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, TS)]
 #[serde(default)]
 pub struct JobRequest {
     /// Its number.

@@ -4,14 +4,17 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use ts_rs::TS;
+
+use super::Capacity;
 
 /// Arguments of `doctor`.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, TS)]
 #[serde(default)]
 pub struct DoctorRequest {}
 
 /// What this machine is and what Attune can use of it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct DoctorReport {
     /// The processor and the system.
     pub platform: Platform,
@@ -27,6 +30,8 @@ pub struct DoctorReport {
     pub home_reason: String,
     /// The Hugging Face cache that is searched for models.
     pub model_cache: PathBuf,
+    /// The largest models that each method can tune here.
+    pub capacity: Vec<Capacity>,
     /// Version of Attune.
     pub version: String,
     /// What is wrong or worth knowing, one sentence each; empty when all is well.
@@ -34,7 +39,7 @@ pub struct DoctorReport {
 }
 
 /// The processor and the system.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Platform {
     /// `arm64` or `x86_64`.
     pub architecture: String,
@@ -51,7 +56,7 @@ pub struct Platform {
 }
 
 /// What computes, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct GpuBackend {
     /// The choice.
     pub kind: GpuBackendKind,
@@ -62,7 +67,7 @@ pub struct GpuBackend {
 }
 
 /// What can compute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum GpuBackendKind {
     /// NVIDIA.
@@ -85,7 +90,7 @@ impl GpuBackendKind {
 }
 
 /// Working memory in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Memory {
     /// Of the machine, or of the container that limits this process.
     pub total: u64,
@@ -96,7 +101,7 @@ pub struct Memory {
 }
 
 /// A disk in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Disk {
     /// Size; 0 when it cannot be known.
     pub total: u64,
@@ -105,12 +110,12 @@ pub struct Disk {
 }
 
 /// Arguments of `settings`.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, TS)]
 #[serde(default)]
 pub struct SettingsRequest {}
 
 /// One setting of an experiment, as forms, help and documents need it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct SettingDefinition {
     /// YAML key and `--set` key.
     pub key: String,
@@ -135,7 +140,7 @@ pub struct SettingDefinition {
 }
 
 /// Another setting that must have one value for this one to matter.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct Condition {
     /// The other setting.
     pub key: String,
@@ -144,7 +149,7 @@ pub struct Condition {
 }
 
 /// What a value may be.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum SettingKind {
     /// `true` or `false`.
@@ -178,12 +183,12 @@ pub enum SettingKind {
 }
 
 /// Arguments of `starter`.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, TS)]
 #[serde(default)]
 pub struct StarterRequest {}
 
 /// What the starter installed, or found installed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Starter {
     /// Id of the model.
     pub model: String,

@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use ts_rs::TS;
 
+use super::MethodFit;
 use crate::error::Error;
 
 /// Where a model comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum ModelOrigin {
     /// Came with the program.
@@ -21,7 +23,7 @@ pub enum ModelOrigin {
 }
 
 /// A model this machine has.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Model {
     /// Unique: `attune-starter`, or `Qwen/Qwen3-0.6B` for one of the cache.
     pub id: String,
@@ -35,10 +37,12 @@ pub struct Model {
     pub facts: Option<ModelFacts>,
     /// Why it cannot be used.
     pub problem: Option<Error>,
+    /// Which methods of tuning fit on this machine; empty when it cannot be used.
+    pub fits: Vec<MethodFit>,
 }
 
 /// What a model's files say about it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct ModelFacts {
     /// `llama`, `qwen3`, …
     pub family: String,
@@ -52,15 +56,17 @@ pub struct ModelFacts {
     pub context: usize,
     /// Where the chat template comes from: `chat_template.jinja`, `tokenizer_config.json`, `ChatML`.
     pub template: String,
+    /// The licence its card names, as the hub writes it: `apache-2.0`.
+    pub licence: Option<String>,
 }
 
 /// Arguments of `models_list`.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, TS)]
 #[serde(default)]
 pub struct ModelsListRequest {}
 
 /// Arguments of `models_add`: the folder stays where it is.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, TS)]
 #[serde(default)]
 pub struct ModelsAddRequest {
     /// A folder with `config.json`, `tokenizer.json` and safetensors.
@@ -70,7 +76,7 @@ pub struct ModelsAddRequest {
 }
 
 /// Arguments of `models_inspect`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, TS)]
 #[serde(default)]
 pub struct ModelsInspectRequest {
     /// Id, name, unambiguous prefix, or a folder.
@@ -78,7 +84,7 @@ pub struct ModelsInspectRequest {
 }
 
 /// A model in detail.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct ModelReport {
     /// The model.
     pub model: Model,
@@ -105,7 +111,7 @@ pub struct ModelReport {
 }
 
 /// Arguments of `models_remove`. An added folder is only forgotten, never deleted.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, TS)]
 #[serde(default)]
 pub struct ModelsRemoveRequest {
     /// Id, name or unambiguous prefix.
@@ -113,7 +119,7 @@ pub struct ModelsRemoveRequest {
 }
 
 /// Which weights to use: a model, or a model with an adapter, or what an experiment made.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(default)]
 pub struct Weights {
     /// Id, name, unambiguous prefix, or a folder. Not needed with `experiment`.
@@ -127,7 +133,7 @@ pub struct Weights {
 }
 
 /// Which checkpoint of an experiment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckpointChoice {
     /// The lowest validation loss; the last when nothing was validated.

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use ts_rs::TS;
 
 use super::{SamplingOptions, StopReason, Turn, Weights};
 
 /// Arguments of `evaluate`. Rows come from `data`, or are those `held_out_of` an experiment;
 /// without either, those held out by the experiment of `weights`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, TS)]
 #[serde(default)]
 pub struct EvaluateRequest {
     /// What to evaluate.
@@ -24,6 +25,9 @@ pub struct EvaluateRequest {
     pub loss_only: bool,
     /// Return every row.
     pub rows: bool,
+    /// Keep the result, with every row, beside the experiment that is evaluated or whose held-out
+    /// rows are used.
+    pub keep: bool,
     /// Longest sample in tokens; the setting's default without it.
     pub max_length: Option<usize>,
     /// Longest answer in tokens; the setting's default without it.
@@ -33,7 +37,7 @@ pub struct EvaluateRequest {
 }
 
 /// What an evaluation measured.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct Evaluation {
     /// The model evaluated: a name for people.
     pub model: String,
@@ -60,7 +64,7 @@ pub struct Evaluation {
 }
 
 /// One conversation of an evaluation.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct EvaluationRow {
     /// Index in the dataset, from 0.
     pub row: u64,
@@ -79,7 +83,7 @@ pub struct EvaluationRow {
 }
 
 /// Arguments of `score`: exactly one of `tokens` and `text`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, TS)]
 #[serde(default)]
 pub struct ScoreRequest {
     /// What to score with.
@@ -92,7 +96,7 @@ pub struct ScoreRequest {
 }
 
 /// The log-probability of each token given those before it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct Score {
     /// Token ids.
     pub tokens: Vec<u32>,
@@ -101,7 +105,7 @@ pub struct Score {
 }
 
 /// Arguments of `chat`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, TS)]
 pub struct ChatRequest {
     /// What to chat with.
     #[serde(flatten)]
@@ -114,7 +118,7 @@ pub struct ChatRequest {
 }
 
 /// The model's answer; its text was streamed as events before.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct Answer {
     /// The whole answer.
     pub text: String,
@@ -131,7 +135,7 @@ pub struct Answer {
 }
 
 /// What to write.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum ExportFormat {
     /// The adapter alone, in PEFT layout.
@@ -142,7 +146,7 @@ pub enum ExportFormat {
 }
 
 /// How exported weights are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum ExportDtype {
     /// 4 bytes per weight.
@@ -154,7 +158,7 @@ pub enum ExportDtype {
 }
 
 /// Arguments of `export`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, TS)]
 #[serde(default)]
 pub struct ExportRequest {
     /// What to export.
@@ -171,7 +175,7 @@ pub struct ExportRequest {
 }
 
 /// What an export wrote.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Export {
     /// The folder.
     pub folder: PathBuf,

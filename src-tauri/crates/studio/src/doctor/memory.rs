@@ -5,7 +5,7 @@ use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 use crate::api::Memory;
 
 /// Memory of the machine, or of the container whose limit is lower.
-pub(super) fn measure() -> Memory {
+pub(crate) fn measure() -> Memory {
     let system = System::new_with_specifics(
         RefreshKind::nothing().with_memory(MemoryRefreshKind::everything()),
     );

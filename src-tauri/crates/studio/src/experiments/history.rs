@@ -4,79 +4,19 @@
 //! none yet, and their lines appear twice. The file keeps both, because nothing that was written is
 //! ever rewritten; the reader drops those that a later `started` line supersedes.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::lines;
 use crate::api::{LoggedEvent, TrainEvent};
-use crate::error::{Error, Result};
-use crate::store::now_exact;
+use crate::error::Result;
 
 /// Name of the file in an experiment's folder.
 pub(super) const FILE: &str = "events.jsonl";
 
-/// The file, open for appending.
-#[derive(Debug)]
-pub(super) struct EventLog {
-    file: File,
-    path: PathBuf,
-}
-
-impl EventLog {
-    /// Opens the file. A last line that a kill cut off is taken away: no reader has ever seen it.
-    pub(super) fn open(path: &Path) -> Result<Self> {
-        let refuse = |source: std::io::Error| Error::file("write", path, &source);
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(path)
-            .map_err(refuse)?;
-        let content = fs::read(path).map_err(refuse)?;
-        let whole = content
-            .iter()
-            .rposition(|byte| *byte == b'\n')
-            .map_or(0, |last| last + 1);
-        if whole < content.len() {
-            file.set_len(whole as u64).map_err(refuse)?;
-        }
-        Ok(Self {
-            file,
-            path: path.to_owned(),
-        })
-    }
-
-    /// Appends a line. One write call, so that a kill leaves a whole line or a cut-off last one.
-    pub(super) fn append(&mut self, event: &TrainEvent) -> Result<()> {
-        let line = LoggedEvent {
-            time: now_exact(),
-            event: event.clone(),
-        };
-        let mut line = serde_json::to_vec(&line).map_err(|source| {
-            Error::new(
-                "events-unwritable",
-                format!("an event cannot be written: {source}"),
-            )
-        })?;
-        line.push(b'\n');
-        self.file
-            .write_all(&line)
-            .map_err(|source| Error::file("write", &self.path, &source))
-    }
-}
-
-/// The events of a file, superseded ones dropped. A file that is not there yet holds none.
+/// The events of a file, superseded ones dropped.
 pub(super) fn read(path: &Path) -> Result<Vec<LoggedEvent>> {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(source) => return Err(Error::file("read", path, &source)),
-    };
     let mut events: Vec<LoggedEvent> = Vec::new();
-    // A line that does not parse is the one a running process is writing now, or was cut off.
-    for event in text
-        .lines()
-        .filter_map(|line| serde_json::from_str::<LoggedEvent>(line).ok())
-    {
+    for event in lines::read::<LoggedEvent>(path, 0)?.0 {
         if let TrainEvent::Started { resumed_from, .. } = event.event {
             events.retain(|earlier| {
                 step_of(&earlier.event)
@@ -107,6 +47,9 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+    use crate::experiments::lines::Lines;
+    use std::fs;
+    use std::path::PathBuf;
 
     fn evaluation(step: u64, loss: f64) -> TrainEvent {
         TrainEvent::Evaluation {
@@ -132,8 +75,11 @@ mod tests {
     fn written(events: &[TrainEvent]) -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE);
-        let mut log = EventLog::open(&path).unwrap();
-        events.iter().for_each(|event| log.append(event).unwrap());
+        let mut log = Lines::open(&path).unwrap();
+        for event in events {
+            let event = event.clone();
+            log.append(&LoggedEvent { time: 1.0, event }).unwrap();
+        }
         (folder, path)
     }
 
@@ -178,20 +124,6 @@ mod tests {
             evaluation(2, 2.5),
         ]);
         assert_eq!(losses(&path), [(0, 4.0), (1, 3.0), (2, 2.5)]);
-    }
-
-    #[test]
-    fn a_line_cut_off_by_a_kill_is_no_event_and_spoils_none() {
-        let (_folder, path) = written(&[evaluation(1, 3.0)]);
-        let mut file = OpenOptions::new().append(true).open(&path).unwrap();
-        file.write_all(br#"{"time": 1.0, "event": "evalu"#).unwrap();
-        assert_eq!(losses(&path), [(1, 3.0)]);
-        EventLog::open(&path)
-            .unwrap()
-            .append(&evaluation(2, 2.0))
-            .unwrap();
-        assert_eq!(losses(&path), [(1, 3.0), (2, 2.0)]);
-        assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 2);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::models;
 use crate::naming::slug;
 use crate::settings::{ExperimentConfig, Layers, to_yaml};
 use crate::store::now;
-use attune_engine::{LINEAR_MODULES, ModelSpec};
+use attune_engine::ModelSpec;
 
 /// The file with an experiment's settings.
 pub(super) const CONFIG: &str = "config.yaml";
@@ -18,7 +18,7 @@ pub(super) const CONFIG: &str = "config.yaml";
 const MARGIN: u64 = 50_000_000;
 
 /// A validated experiment to be.
-pub(super) struct Plan {
+pub(crate) struct Plan {
     name: String,
     config: ExperimentConfig,
     start: Start,
@@ -26,7 +26,7 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Reads the settings and finds what they name.
-    pub(super) fn new(
+    pub(crate) fn new(
         studio: &Studio,
         request: &ExperimentStartRequest,
         session: &mut Session<'_>,
@@ -89,6 +89,11 @@ impl Plan {
         })
     }
 
+    /// Its settings, complete.
+    pub(crate) fn config(self) -> ExperimentConfig {
+        self.config
+    }
+
     /// The experiment as it would be.
     pub(super) fn preview(self, studio: &Studio) -> Experiment {
         let id = slug(&self.name);
@@ -147,37 +152,15 @@ fn method(config: &ExperimentConfig) -> &'static str {
 
 /// Bytes of the last and the best checkpoint and the one being written: each trained weight with
 /// AdamW's two moments, in float32.
-fn space_needed(spec: &ModelSpec, config: &ExperimentConfig) -> u64 {
+pub(crate) fn space_needed(spec: &ModelSpec, config: &ExperimentConfig) -> u64 {
     const COPIES: u64 = 3;
     const BYTES: u64 = 3 * 4;
     let trained = if config.lora {
-        adapter_size(spec, config)
+        spec.adapter_parameters(config.lora_r, &config.lora_target_modules)
     } else {
         spec.parameter_count()
     };
     trained * BYTES * COPIES + MARGIN
-}
-
-/// Weights of the adapter: rank × (inputs + outputs) of each layer that carries one.
-fn adapter_size(spec: &ModelSpec, config: &ExperimentConfig) -> u64 {
-    let queries = spec.num_attention_heads * spec.head_dim;
-    let keys = spec.num_key_value_heads * spec.head_dim;
-    let sides = |module: &str| match module {
-        "q_proj" | "o_proj" => spec.hidden_size + queries,
-        "k_proj" | "v_proj" => spec.hidden_size + keys,
-        _ => spec.hidden_size + spec.intermediate_size,
-    };
-    let chosen = |module: &&str| {
-        config.lora_target_modules.is_empty()
-            || config.lora_target_modules.iter().any(|name| name == module)
-    };
-    let sides: usize = LINEAR_MODULES
-        .iter()
-        .copied()
-        .filter(|module| chosen(module))
-        .map(sides)
-        .sum();
-    (sides * config.lora_r * spec.num_hidden_layers) as u64
 }
 
 /// The refusal of a setting that names something unusable.

@@ -2,11 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use super::history::EventLog;
+use super::lines::Lines;
+use super::samples::Asker;
 use crate::Studio;
-use crate::api::{Event, Experiment, Session, TrainEvent};
+use crate::api::{Event, Experiment, LoggedEvent, Session, TrainEvent};
 use crate::error::{Error, Result};
 use crate::jobs::RunningJob;
+use crate::store::now_exact;
+use attune_engine::Decoder;
 
 /// How often the library's row follows the run; the history file has every step.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -15,7 +18,8 @@ const INTERVAL: Duration = Duration::from_millis(500);
 pub(super) struct Recorder<'a> {
     studio: &'a Studio,
     job: &'a RunningJob,
-    log: EventLog,
+    log: Lines,
+    asker: Option<Asker>,
     experiment: Experiment,
     /// When and at which step this process took its first step: the base of the time left.
     first: Option<(Instant, u64)>,
@@ -29,12 +33,14 @@ impl<'a> Recorder<'a> {
         studio: &'a Studio,
         job: &'a RunningJob,
         experiment: &Experiment,
+        asker: Option<Asker>,
     ) -> Result<Self> {
-        let log = EventLog::open(&experiment.folder.join(super::history::FILE))?;
+        let log = Lines::open(&experiment.folder.join(super::history::FILE))?;
         Ok(Self {
             studio,
             job,
             log,
+            asker,
             experiment: experiment.clone(),
             first: None,
             written: None,
@@ -44,10 +50,22 @@ impl<'a> Recorder<'a> {
 
     /// Records an event. When that fails, the run is paused: a run without a record is of no use,
     /// and its checkpoint is.
-    pub(super) fn record(&mut self, event: TrainEvent, session: &mut Session<'_>) {
+    pub(super) fn record(
+        &mut self,
+        event: TrainEvent,
+        decoder: &Decoder,
+        session: &mut Session<'_>,
+    ) {
         self.follow(&event);
         let important = !matches!(event, TrainEvent::Step { .. });
-        let outcome = self.log.append(&event).and_then(|()| self.write(important));
+        let line = LoggedEvent {
+            time: now_exact(),
+            event: event.clone(),
+        };
+        let mut outcome = self.log.append(&line).and_then(|()| self.write(important));
+        if let (Ok(()), Some(asker)) = (&outcome, &mut self.asker) {
+            outcome = asker.follow(&event, decoder, session.control().cancelled());
+        }
         if let Err(error) = outcome {
             self.failure.get_or_insert(error);
             session.control().pause();

@@ -1,22 +1,24 @@
 //! One run of an experiment, from its place in the queue to its end.
 
-use std::fs::OpenOptions;
-use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use super::lines::Lines;
 use super::recorder::Recorder;
+use super::rows::Tokenised;
+use super::samples::Asker;
 use super::{Rows, StartPoint, config_of, find, refusal, tokenise};
 use crate::Studio;
 use crate::api::{
-    Conversation, Event, Experiment, ExperimentState, JobKind, JobState, Level, Session,
+    Conversation, Event, Experiment, ExperimentState, JobKind, JobState, Level, LogLine, Session,
+    TrainEvent,
 };
 use crate::datasets;
 use crate::error::{Error, Result};
 use crate::jobs::{DEVICE, RunningJob, Turn, asked};
 use crate::models;
 use crate::settings::{BackboneDtype, ExperimentConfig, ScheduleChoice};
-use crate::store::{Request, now};
+use crate::store::{Request, now_exact};
 use crate::weights::load_decoder;
 use attune_data::{Sample, Tokenizer};
 use attune_engine::{DType, Decoder, LoraConfig, Outcome, Schedule, TrainOptions};
@@ -70,40 +72,76 @@ fn end_of(
     }
 }
 
-/// Trains, and keeps what was said in the experiment's log.txt.
+/// Trains, and keeps what was said in the experiment's log.
 fn train_logged(
     studio: &Studio,
     job: &RunningJob,
     experiment: &Experiment,
     session: &mut Session<'_>,
 ) -> Result<Outcome> {
-    let path = experiment.folder.join("log.txt");
+    let log = &mut Lines::open(&experiment.folder.join(super::LOG))?;
     let control = session.control();
     let mut forward = |event: Event| {
-        if let Event::Log { message, .. } = &event {
-            note(&path, message);
+        if let Event::Log { level, message } = &event {
+            note(log, *level, message);
+        }
+        if let Event::Train { event, .. } = &event
+            && let Some(message) = said(event)
+        {
+            note(log, Level::Info, &message);
         }
         session.report(event);
     };
-    note(&path, "started");
     let result = train(
         studio,
         job,
         experiment,
         &mut Session::new(&mut forward, control),
     );
-    match &result {
-        Ok(outcome) => note(&path, &format!("ended: {outcome:?}")),
-        Err(error) => note(&path, &format!("failed: {error}")),
+    if let Err(error) = &result {
+        note(log, Level::Warning, &format!("Failed: {error}"));
     }
     result
 }
 
+/// What the log says of an event; steps are in the history.
+fn said(event: &TrainEvent) -> Option<String> {
+    Some(match event {
+        TrainEvent::Started {
+            total_steps,
+            train_samples,
+            validation_samples,
+            trainable_parameters,
+            total_parameters,
+            ..
+        } => format!(
+            "Started: {total_steps} steps over {train_samples} samples, {validation_samples} held out; {trainable_parameters} of {total_parameters} weights are trained."
+        ),
+        TrainEvent::Step { .. } => return None,
+        TrainEvent::Evaluation {
+            step, loss, best, ..
+        } => format!(
+            "Step {step}: validation loss {loss:.4}{}.",
+            if *best { ", the lowest so far" } else { "" }
+        ),
+        TrainEvent::Checkpoint { step, .. } => format!("Step {step}: checkpoint written."),
+        TrainEvent::Paused { step } => format!("Paused at step {step}."),
+        TrainEvent::Resumed { step } => format!("Continued from step {step}."),
+        TrainEvent::Stopped { step, reason } => format!("Stopped at step {step}: {reason}."),
+        TrainEvent::Finished { step, early: true } => {
+            format!("Ended at step {step}: the validation loss no longer falls.")
+        }
+        TrainEvent::Finished { step, .. } => format!("Finished after {step} steps."),
+    })
+}
+
 /// A line of the log. The log is a comfort; a full disk is reported by what matters more.
-fn note(path: &Path, message: &str) {
-    if let Ok(mut file) = OpenOptions::new().create(true).append(true).open(path) {
-        let _ = writeln!(file, "{} {message}", now());
-    }
+fn note(log: &mut Lines, level: Level, message: &str) {
+    let _ = log.append(&LogLine {
+        time: now_exact(),
+        level,
+        message: message.to_owned(),
+    });
 }
 
 fn train(
@@ -115,63 +153,85 @@ fn train(
     let config = config_of(experiment)?;
     let model = models::find(studio, &config.model)?;
     studio.unload();
-    let (train, validation) = samples(studio, experiment, &config, &model.folder, session)?;
+    let data = TrainingData::prepare(studio, experiment, &config, &model.folder, session)?;
     let start = StartPoint::of(experiment, &model.folder);
     let mut decoder = prepare(&start, &model.name, &config, session)?;
     session.check()?;
     let checkpoints = experiment.folder.join("checkpoints");
     crate::files::make_folder(&checkpoints)?;
-    let mut recorder = Recorder::new(studio, job, experiment)?;
+    let asker = Asker::new(&experiment.folder, data.tokenizer, &data.held_out, &config)?;
+    let mut recorder = Recorder::new(studio, job, experiment, asker)?;
     let control = session.control().training();
     let outcome = attune_engine::train(
         &mut decoder,
-        &train,
-        &validation,
+        &data.train,
+        &data.validation,
         &options(&config),
         &checkpoints,
         control,
-        &mut |event| recorder.record(event, session),
+        &mut |event, decoder| recorder.record(event, decoder, session),
     );
     recorder.finish()?;
     Ok(outcome?)
 }
 
-/// The samples to train on and those to validate on.
-fn samples(
-    studio: &Studio,
-    experiment: &Experiment,
-    config: &ExperimentConfig,
-    model: &Path,
-    session: &mut Session<'_>,
-) -> Result<(Vec<Sample>, Vec<Sample>)> {
-    let mut tokenizer = Tokenizer::from_folder(model)?;
-    // A template may print the date: a run continued tomorrow must see the samples of today.
-    tokenizer.set_time(
-        SystemTime::UNIX_EPOCH + Duration::from_secs(experiment.created_at.max(0) as u64),
-    );
-    let (store, home) = (studio.store()?, studio.home());
-    let conversations = datasets::conversations(&store.dataset(&config.dataset, home)?, session)?;
-    let rows = Rows::choose(config, conversations.len());
-    let pick = |rows: &[usize]| {
-        rows.iter()
-            .map(|row| &conversations[*row])
-            .collect::<Vec<_>>()
-    };
-    let train = tokenised(&tokenizer, &pick(&rows.train), config, session)?;
-    let validation = match &config.validation_dataset {
-        Some(validation) => {
-            let held_out = datasets::conversations(&store.dataset(validation, home)?, session)?;
-            tokenised(
-                &tokenizer,
-                &held_out.iter().collect::<Vec<_>>(),
-                config,
-                session,
-            )?
-        }
-        None if rows.validation.is_empty() => Vec::new(),
-        None => tokenised(&tokenizer, &pick(&rows.validation), config, session)?,
-    };
-    Ok((train, validation))
+/// What a run trains on and is measured on.
+pub(crate) struct TrainingData {
+    /// The model's tokenizer, set to the time of the experiment.
+    pub(crate) tokenizer: Tokenizer,
+    /// The samples to train on.
+    pub(crate) train: Vec<Sample>,
+    /// For each of them its row in the dataset.
+    pub(crate) train_rows: Vec<usize>,
+    /// The samples to validate on.
+    pub(crate) validation: Vec<Sample>,
+    /// The conversations they are made of, with their rows.
+    pub(crate) held_out: Vec<(usize, Conversation)>,
+}
+
+impl TrainingData {
+    /// Reads and tokenises the rows that the settings choose.
+    pub(crate) fn prepare(
+        studio: &Studio,
+        experiment: &Experiment,
+        config: &ExperimentConfig,
+        model: &Path,
+        session: &mut Session<'_>,
+    ) -> Result<Self> {
+        let mut tokenizer = Tokenizer::from_folder(model)?;
+        // A template may print the date: a run continued tomorrow must see the samples of today.
+        tokenizer.set_time(
+            SystemTime::UNIX_EPOCH + Duration::from_secs(experiment.created_at.max(0) as u64),
+        );
+        let conversations = datasets::all(studio, &config.dataset, session)?;
+        let rows = Rows::choose(config, conversations.len());
+        let held_out: Vec<(usize, Conversation)> = match &config.validation_dataset {
+            Some(validation) => (0..)
+                .zip(datasets::all(studio, validation, session)?)
+                .collect(),
+            None => rows
+                .validation
+                .iter()
+                .map(|row| (*row, conversations[*row].clone()))
+                .collect(),
+        };
+        let picked: Vec<&Conversation> =
+            rows.train.iter().map(|row| &conversations[*row]).collect();
+        let train = tokenised(&tokenizer, &picked, config, session)?;
+        let validation = if held_out.is_empty() {
+            Vec::new()
+        } else {
+            let picked: Vec<&Conversation> = held_out.iter().map(|(_, one)| one).collect();
+            tokenised(&tokenizer, &picked, config, session)?.samples
+        };
+        Ok(Self {
+            train_rows: train.rows.iter().map(|place| rows.train[*place]).collect(),
+            train: train.samples,
+            validation,
+            held_out,
+            tokenizer,
+        })
+    }
 }
 
 fn tokenised(
@@ -179,15 +239,15 @@ fn tokenised(
     conversations: &[&Conversation],
     config: &ExperimentConfig,
     session: &mut Session<'_>,
-) -> Result<Vec<Sample>> {
-    let found = tokenise(
+) -> Result<Tokenised> {
+    let mut found = tokenise(
         tokenizer,
         conversations,
         config.max_length,
         config.mask_prompt_labels,
         session,
     )?;
-    if let Some(problem) = found.first_problem {
+    if let Some(problem) = found.first_problem.take() {
         if found.samples.is_empty() {
             return Err(problem);
         }
@@ -196,7 +256,7 @@ fn tokenised(
             format!("{} conversations are left out: {problem}", found.skipped),
         );
     }
-    Ok(found.samples)
+    Ok(found)
 }
 
 /// The model with what is to be trained of it.
@@ -234,7 +294,7 @@ fn lora(config: &ExperimentConfig) -> LoraConfig {
     }
 }
 
-fn options(config: &ExperimentConfig) -> TrainOptions {
+pub(crate) fn options(config: &ExperimentConfig) -> TrainOptions {
     TrainOptions {
         epochs: config.epochs,
         max_steps: config.max_steps,

@@ -42,7 +42,24 @@ pub(super) fn read(folder: &Path) -> Result<ModelFacts> {
         bytes,
         context: spec.max_position_embeddings,
         template: template(folder).to_owned(),
+        licence: licence(folder),
     })
+}
+
+/// The licence that the model card's front matter names.
+fn licence(folder: &Path) -> Option<String> {
+    let card = fs::read_to_string(folder.join("README.md")).ok()?;
+    let matter = card.strip_prefix("---")?.split("\n---").next()?;
+    let named = |key: &str| {
+        matter.lines().find_map(|line| {
+            let value = line.strip_prefix(key)?.trim().trim_matches(['"', '\'']);
+            (!value.is_empty()).then(|| value.to_owned())
+        })
+    };
+    // The hub writes `other` and names the licence in a field of its own.
+    named("license:")
+        .filter(|licence| licence != "other")
+        .or_else(|| named("license_name:"))
 }
 
 fn shards(folder: &Path) -> Result<Vec<PathBuf>> {
@@ -137,7 +154,7 @@ fn plain(dtype: &str) -> String {
 }
 
 /// Where the chat template comes from, by the order in which the tokenizer looks.
-fn template(folder: &Path) -> &'static str {
+pub(crate) fn template(folder: &Path) -> &'static str {
     let config = fs::read_to_string(folder.join("tokenizer_config.json")).unwrap_or_default();
     if folder.join("chat_template.jinja").is_file() {
         "chat_template.jinja"

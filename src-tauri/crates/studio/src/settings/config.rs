@@ -110,6 +110,11 @@ impl Layers {
     }
 }
 
+/// Refuses a value that its setting does not allow.
+pub(crate) fn check_values(values: &Map<String, Value>) -> Result<()> {
+    Layers::default().add_values(values)
+}
+
 impl ExperimentConfig {
     /// What no single range can say.
     fn check_together(&self) -> Result<()> {
@@ -150,6 +155,14 @@ pub(crate) fn to_yaml(config: &ExperimentConfig) -> Result<String> {
     })
 }
 
+/// The configuration by key, as typed values.
+pub(crate) fn values(config: &ExperimentConfig) -> Map<String, Value> {
+    match serde_json::to_value(config) {
+        Ok(Value::Object(values)) => values,
+        _ => Map::new(),
+    }
+}
+
 /// Reads a run's `config.yaml`. Settings that came later than the run have their defaults. Ranges
 /// are not checked again: they were when the run was made, and an adapter it started from may have
 /// brought a rank or strength beyond what a form offers.
@@ -166,7 +179,6 @@ pub(crate) fn from_yaml(text: &str, origin: &Path) -> Result<ExperimentConfig> {
 
 /// The settings in which two configurations differ, in the order of the definitions.
 pub(crate) fn differences(here: &ExperimentConfig, there: &ExperimentConfig) -> Vec<Difference> {
-    let values = |config| serde_json::to_value(config).unwrap_or_default();
     let (here, there) = (values(here), values(there));
     SETTINGS
         .iter()

@@ -180,6 +180,8 @@ define_settings! {
         evaluation_epochs: f64 = 1.0, number(0.0, 1.0), Advanced, "Evaluation interval", h2o "evaluation_epochs";
         /// Evaluate once before the first step, to see what tuning changed.
         evaluate_before_training: bool = false, SettingKind::Switch, Advanced, "Evaluate before training", h2o "evaluate_before_training";
+        /// Held-out questions answered before the first step and at each evaluation, to read how the answers change; 0 asks none.
+        sample_prompts: usize = 3, integer(0, 32), Advanced, "Sample answers";
         /// End when so many evaluations in a row brought no lower validation loss; 0 never ends early.
         early_stopping_patience: u32 = 0, integer(0, 1000), Advanced, "Early stopping";
     }

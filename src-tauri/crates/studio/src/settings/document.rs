@@ -9,7 +9,7 @@ use serde_json::Value;
 pub fn settings_document() -> String {
     let mut page = String::from(
         "# Settings of an experiment\n\n\
-         Generated from the definitions; `UPDATE_DOCS=1 cargo test -p attune-studio settings` rewrites it.\n\n\
+         Generated from the definitions; `make generated` rewrites it.\n\n\
          A setting is given in the configuration file (`key: value`), or on the command line (`--set key=value`).\n",
     );
     let mut group = None;
@@ -76,7 +76,7 @@ mod tests {
 
     /// The manual is committed, so that it can be read without building; this keeps it true.
     #[test]
-    fn settings_page_is_current() {
+    fn generated_settings_page() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../docs/settings.md");
         let page = settings_document();
         if std::env::var_os("UPDATE_DOCS").is_some() {
@@ -86,7 +86,7 @@ mod tests {
         let committed = std::fs::read_to_string(&path).unwrap_or_default();
         assert!(
             committed == page,
-            "docs/settings.md is out of date: run `UPDATE_DOCS=1 cargo test -p attune-studio settings`"
+            "docs/settings.md is out of date: run `make generated`"
         );
     }
 }

@@ -65,6 +65,15 @@ impl Store {
         self.change(|transaction| set_state(transaction, id, state, error))
     }
 
+    /// Gives an experiment another name.
+    pub(crate) fn rename_experiment(&self, id: &str, name: &str) -> Result<()> {
+        self.connection().execute(
+            "UPDATE experiments SET name = ?2 WHERE id = ?1",
+            params![id, name],
+        )?;
+        Ok(())
+    }
+
     /// Writes the numbers of a running experiment.
     pub(crate) fn update_experiment(&self, experiment: &Experiment) -> Result<()> {
         self.connection().execute(

@@ -68,6 +68,15 @@ const STEPS: &[&str] = &[
     "
     ALTER TABLE jobs ADD COLUMN what TEXT;
 ",
+    "
+    CREATE TABLE requests (
+        time REAL NOT NULL,
+        url TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        bytes INTEGER NOT NULL,
+        outcome TEXT NOT NULL
+    );
+",
 ];
 
 /// Brings the database to the newest schema; refuses one that a newer Attune wrote.

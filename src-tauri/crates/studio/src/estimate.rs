@@ -1,0 +1,457 @@
+//! What a run would take: memory by part, steps, tokens, time; and what fits on this machine.
+
+use std::sync::OnceLock;
+
+use serde_json::{Map, Value, json};
+
+use crate::Studio;
+use crate::api::{
+    Capacity, Dataset, Estimate, Experiment, ExperimentStartRequest, MemoryEstimate, MemoryPart,
+    MethodFit, Session, Suggestion,
+};
+use crate::datasets;
+use crate::doctor::memory;
+use crate::error::Result;
+use crate::experiments::{Plan, Rows, space_needed};
+use crate::models;
+use crate::preferences;
+use crate::settings::{BackboneDtype, ExperimentConfig, to_yaml};
+use attune_data::Tokenizer;
+use attune_engine::{Footprint, ModelSpec, Workload};
+
+/// Share of the machine's memory that a run may use: the system and the window want the rest.
+const USABLE: f64 = 0.85;
+
+/// Conversations that are tokenised to know how long they are.
+const MEASURED: usize = 96;
+
+/// Share of the processor's best matrix speed that a step reaches, measured on LoRA steps of a
+/// 213 M model (docs/performance.md).
+const EFFICIENCY: f64 = 0.55;
+
+/// Says what the run of the request would take.
+pub(crate) fn estimate(
+    studio: &Studio,
+    request: ExperimentStartRequest,
+    session: &mut Session<'_>,
+) -> Result<Estimate> {
+    let config = Plan::new(studio, &request, session)?.config();
+    let model = models::find(studio, &config.model)?;
+    let spec = ModelSpec::from_folder(&model.folder)?;
+    let (store, home) = (studio.store()?, studio.home());
+    let dataset = store.dataset(&config.dataset, home)?;
+    let rows = Rows::choose(&config, dataset.conversations as usize);
+    let validation = match &config.validation_dataset {
+        Some(validation) => store.dataset(validation, home)?.conversations,
+        None => rows.validation.len() as u64,
+    };
+    let lengths = lengths(&dataset, &model.folder, &config)?;
+    let course = Course::of(&config, rows.train.len() as u64, &lengths);
+    let usable = usable(studio)?;
+    let memory = memory_of(&spec, &config, lengths.longest, usable);
+    let (tokens_per_second, rate_reason) = rate(&store.experiments(home)?, &config, &spec);
+    let mut notes = Vec::new();
+    let free = memory::measure().available;
+    if memory.fits && memory.total > free {
+        notes.push(format!(
+            "Only {} GB of memory are free now. Close other programs before a run this large.",
+            giga(free)
+        ));
+    }
+    if lengths.cut > 0.0 {
+        notes.push(format!(
+            "About {:.0} % of the conversations are longer than {} tokens and are cut.",
+            (lengths.cut * 100.0).max(1.0),
+            config.max_length
+        ));
+    }
+    Ok(Estimate {
+        suggestions: suggestions(&spec, &config, lengths.longest, &memory),
+        disk: space_needed(&spec, &config),
+        config: to_yaml(&config)?,
+        train_conversations: rows.train.len() as u64,
+        validation_conversations: validation,
+        steps: course.steps,
+        tokens: course.tokens,
+        seconds: course.tokens as f64 / tokens_per_second.max(1e-9),
+        tokens_per_second,
+        rate_reason,
+        memory,
+        notes,
+    })
+}
+
+/// Bytes a run may use: the person's limit, else a share of the machine's memory.
+pub(crate) fn usable(studio: &Studio) -> Result<u64> {
+    let machine = (memory::measure().total as f64 * USABLE) as u64;
+    Ok(preferences::load(studio)?
+        .memory_limit
+        .map_or(machine, |limit| limit.min(machine)))
+}
+
+/// How long the conversations of a dataset are for a model, from the first of them.
+struct Lengths {
+    /// Tokens on average, cut at the maximum.
+    mean: f64,
+    /// Tokens of the longest, cut at the maximum.
+    longest: u64,
+    /// Share of those that are cut.
+    cut: f64,
+}
+
+fn lengths(
+    dataset: &Dataset,
+    model: &std::path::Path,
+    config: &ExperimentConfig,
+) -> Result<Lengths> {
+    let tokenizer = Tokenizer::from_folder(model)?;
+    let sample = datasets::first(dataset, MEASURED)?;
+    let limit = config.max_length;
+    let counts: Vec<usize> = sample
+        .iter()
+        .filter_map(|one| Some(tokenizer.sample(one, usize::MAX).ok()?.len()))
+        .collect();
+    let all = counts.len().max(1) as f64;
+    let kept = counts.iter().map(|count| (*count).min(limit));
+    Ok(Lengths {
+        mean: kept.clone().sum::<usize>() as f64 / all,
+        longest: kept.max().unwrap_or(limit) as u64,
+        cut: counts.iter().filter(|count| **count > limit).count() as f64 / all,
+    })
+}
+
+/// Steps and tokens of a run.
+struct Course {
+    steps: u64,
+    tokens: u64,
+}
+
+impl Course {
+    fn of(config: &ExperimentConfig, conversations: u64, lengths: &Lengths) -> Self {
+        let tokens_per_epoch = conversations as f64 * lengths.mean;
+        let per_row = if config.packing {
+            (config.max_length as f64 / lengths.mean.max(1.0)).max(1.0)
+        } else {
+            1.0
+        };
+        let rows = (conversations as f64 / per_row).ceil();
+        let per_step = (config.batch_size * config.grad_accumulation) as f64;
+        let steps_per_epoch = (rows / per_step).ceil().max(1.0);
+        let steps = config
+            .max_steps
+            .unwrap_or_else(|| (config.epochs * steps_per_epoch).ceil() as u64);
+        Self {
+            steps,
+            tokens: (steps as f64 / steps_per_epoch * tokens_per_epoch) as u64,
+        }
+    }
+}
+
+/// The memory of a run whose longest sample has `longest` tokens.
+fn memory_of(
+    spec: &ModelSpec,
+    config: &ExperimentConfig,
+    longest: u64,
+    usable: u64,
+) -> MemoryEstimate {
+    let row = if config.packing {
+        config.max_length as u64
+    } else {
+        longest
+    };
+    let footprint = Footprint::of(
+        spec,
+        &Workload {
+            lora: config
+                .lora
+                .then_some((config.lora_r, config.lora_target_modules.as_slice())),
+            weight_bytes: match config.backbone_dtype {
+                BackboneDtype::Float32 => 4,
+                BackboneDtype::Bfloat16 | BackboneDtype::Float16 => 2,
+            },
+            tokens: row * config.batch_size as u64,
+            recompute: config.gradient_checkpointing,
+        },
+    );
+    let parts = [
+        ("Weights", footprint.weights),
+        ("Adapter", footprint.adapter),
+        ("Gradients", footprint.gradients),
+        ("Optimiser", footprint.optimizer),
+        ("Activations", footprint.activations),
+        ("Logits", footprint.logits),
+        ("Program", footprint.program),
+    ];
+    MemoryEstimate {
+        parts: parts
+            .into_iter()
+            .filter(|(_, bytes)| *bytes > 0)
+            .map(|(name, bytes)| MemoryPart {
+                name: name.to_owned(),
+                bytes,
+            })
+            .collect(),
+        total: footprint.total(),
+        usable,
+        fits: footprint.total() <= usable,
+    }
+}
+
+/// Changes that make a run smaller, offered when it takes more than three quarters of what there
+/// is: those that change nothing about the result first.
+fn suggestions(
+    spec: &ModelSpec,
+    config: &ExperimentConfig,
+    longest: u64,
+    memory: &MemoryEstimate,
+) -> Vec<Suggestion> {
+    if memory.total <= memory.usable / 4 * 3 {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    let mut offer = |title: String, settings: &[(&str, Value)], changed: ExperimentConfig| {
+        let after = memory_of(
+            spec,
+            &changed,
+            longest.min(changed.max_length as u64),
+            memory.usable,
+        );
+        if after.total < memory.total {
+            found.push(Suggestion {
+                title,
+                settings: settings
+                    .iter()
+                    .map(|(key, value)| ((*key).to_owned(), value.clone()))
+                    .collect::<Map<_, _>>(),
+                saves: memory.total - after.total,
+                fits: after.fits,
+            });
+        }
+    };
+    let with = |change: &dyn Fn(&mut ExperimentConfig)| {
+        let mut changed = config.clone();
+        change(&mut changed);
+        changed
+    };
+    if !config.gradient_checkpointing {
+        offer(
+            "Recompute activations".to_owned(),
+            &[("gradient_checkpointing", json!(true))],
+            with(&|config| config.gradient_checkpointing = true),
+        );
+    }
+    if config.batch_size > 1 {
+        let (batch, accumulation) = (
+            config.batch_size.div_ceil(2),
+            (config.grad_accumulation * 2).min(256),
+        );
+        offer(
+            format!("Batch {batch}, accumulated {accumulation} times"),
+            &[
+                ("batch_size", json!(batch)),
+                ("grad_accumulation", json!(accumulation)),
+            ],
+            with(&|config| {
+                config.batch_size = batch;
+                config.grad_accumulation = accumulation;
+            }),
+        );
+    }
+    if config.lora && config.backbone_dtype == BackboneDtype::Float32 {
+        offer(
+            "Hold weights in bfloat16".to_owned(),
+            &[("backbone_dtype", json!("bfloat16"))],
+            with(&|config| config.backbone_dtype = BackboneDtype::Bfloat16),
+        );
+    }
+    if config.max_length > 64 {
+        let half = config.max_length / 2;
+        offer(
+            format!("Cut at {half} tokens"),
+            &[("max_length", json!(half))],
+            with(&|config| config.max_length = half),
+        );
+    }
+    if !config.lora {
+        offer(
+            "Train an adapter (LoRA)".to_owned(),
+            &[("lora", json!(true))],
+            with(&|config| config.lora = true),
+        );
+    }
+    found
+}
+
+/// Tokens per second: as an earlier run of the same kind had, else from the processor's speed.
+fn rate(experiments: &[Experiment], config: &ExperimentConfig, spec: &ModelSpec) -> (f64, String) {
+    let method = if config.lora { "lora" } else { "full" };
+    let earlier = experiments.iter().find_map(|one| {
+        let same = one.model == config.model && one.method == method && one.step > 0;
+        one.tokens_per_second
+            .filter(|rate| same && *rate > 0.0)
+            .map(|rate| (rate, format!("As fast as `{}` was.", one.name)))
+    });
+    earlier.unwrap_or_else(|| {
+        let passes = match (config.lora, config.gradient_checkpointing) {
+            (true, false) => 4.0,
+            (true, true) | (false, false) => 6.0,
+            (false, true) => 8.0,
+        };
+        let operations = passes * spec.matrix_parameters() as f64;
+        (
+            speed() * EFFICIENCY / operations,
+            "From this processor's matrix speed; the first run will measure it.".to_owned(),
+        )
+    })
+}
+
+/// Floating-point operations per second of matrix products on this machine, measured once.
+fn speed() -> f64 {
+    static SPEED: OnceLock<f64> = OnceLock::new();
+    *SPEED.get_or_init(|| attune_engine::matrix_speed().unwrap_or(1e10))
+}
+
+fn giga(bytes: u64) -> String {
+    format!("{:.1}", bytes as f64 / 1e9)
+}
+
+/// The methods, the smallest in memory last: name, title, and the settings they mean.
+fn methods() -> [(&'static str, &'static str, ExperimentConfig); 3] {
+    let lora = ExperimentConfig::default();
+    let half = ExperimentConfig {
+        backbone_dtype: BackboneDtype::Bfloat16,
+        ..lora.clone()
+    };
+    let full = ExperimentConfig {
+        lora: false,
+        ..lora.clone()
+    };
+    [
+        ("full", "Full fine-tuning", full),
+        ("lora", "LoRA", lora),
+        ("lora_bfloat16", "LoRA on 16-bit weights", half),
+    ]
+}
+
+/// Which methods fit for a model, with the default settings.
+pub(crate) fn fits(spec: &ModelSpec, usable: u64) -> Vec<MethodFit> {
+    methods()
+        .into_iter()
+        .map(|(method, title, config)| {
+            let longest = config.max_length.min(spec.max_position_embeddings) as u64;
+            let memory = memory_of(spec, &config, longest, usable);
+            MethodFit {
+                method: method.to_owned(),
+                title: title.to_owned(),
+                bytes: memory.total,
+                fits: memory.fits,
+            }
+        })
+        .collect()
+}
+
+/// Models people tune, by size: hidden, intermediate, layers, heads, key-value heads, vocabulary.
+const SIZES: [[usize; 6]; 10] = [
+    [576, 1536, 30, 9, 3, 49_152],      // SmolLM2 135M
+    [960, 2560, 32, 15, 5, 49_152],     // SmolLM2 360M
+    [1024, 3072, 28, 16, 8, 151_936],   // Qwen3 0.6B
+    [2048, 8192, 16, 32, 8, 128_256],   // Llama 3.2 1B
+    [2048, 6144, 28, 16, 8, 151_936],   // Qwen3 1.7B
+    [3072, 8192, 28, 24, 8, 128_256],   // Llama 3.2 3B
+    [2560, 9728, 36, 32, 8, 151_936],   // Qwen3 4B
+    [4096, 14_336, 32, 32, 8, 128_256], // Llama 3.1 8B
+    [5120, 17_408, 40, 40, 8, 151_936], // Qwen3 14B
+    [5120, 25_600, 64, 64, 8, 151_936], // Qwen3 32B
+];
+
+/// The largest of the usual models that each method can tune here.
+pub(crate) fn capacity(usable: u64) -> Vec<Capacity> {
+    let specs: Vec<ModelSpec> = SIZES.iter().filter_map(sized).collect();
+    methods()
+        .into_iter()
+        .filter_map(|(method, title, config)| {
+            let longest = config.max_length as u64;
+            let largest = specs
+                .iter()
+                .rfind(|spec| memory_of(spec, &config, longest, usable).fits)?;
+            Some(Capacity {
+                method: method.to_owned(),
+                title: title.to_owned(),
+                parameters: largest.parameter_count(),
+            })
+        })
+        .collect()
+}
+
+fn sized(size: &[usize; 6]) -> Option<ModelSpec> {
+    let [hidden, middle, layers, heads, key_value_heads, vocabulary] = *size;
+    let config = json!({
+        "model_type": "llama", "hidden_size": hidden, "intermediate_size": middle,
+        "num_hidden_layers": layers, "num_attention_heads": heads,
+        "num_key_value_heads": key_value_heads, "head_dim": if hidden < 2048 { 64 } else { 128 },
+        "vocab_size": vocabulary, "max_position_embeddings": 8192, "rms_norm_eps": 1e-5,
+        "hidden_act": "silu", "tie_word_embeddings": hidden < 3072,
+    });
+    ModelSpec::from_json(&config).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_size_is_a_model() {
+        let counts: Vec<u64> = SIZES
+            .iter()
+            .filter_map(sized)
+            .map(|spec| spec.parameter_count())
+            .collect();
+        assert_eq!(counts.len(), SIZES.len());
+        assert!(counts.is_sorted(), "{counts:?}");
+    }
+
+    #[test]
+    fn more_memory_never_fits_less() {
+        let sizes = |memory| {
+            capacity(memory)
+                .into_iter()
+                .map(|one| one.parameters)
+                .collect::<Vec<_>>()
+        };
+        let (small, large) = (sizes(8_000_000_000), sizes(40_000_000_000));
+        assert_eq!(large.len(), 3);
+        assert!(
+            small
+                .iter()
+                .zip(&large)
+                .all(|(small, large)| small <= large)
+        );
+        assert!(large[0] < large[1] && large[1] < large[2], "{large:?}");
+    }
+
+    #[test]
+    fn a_run_that_is_too_large_is_told_what_helps() {
+        let spec = sized(&SIZES[5]).unwrap_or_else(|| panic!("a model"));
+        let config = ExperimentConfig {
+            gradient_checkpointing: false,
+            batch_size: 8,
+            ..ExperimentConfig::default()
+        };
+        let memory = memory_of(&spec, &config, 512, 16_000_000_000);
+        assert!(!memory.fits);
+        let found = suggestions(&spec, &config, 512, &memory);
+        assert!(found.len() >= 4);
+        for one in found {
+            let mut changed = serde_json::to_value(&config).unwrap_or_default();
+            for (key, value) in one.settings {
+                changed[key] = value;
+            }
+            let changed: ExperimentConfig =
+                serde_json::from_value(changed).unwrap_or_else(|error| panic!("{error}"));
+            let longest = 512.min(changed.max_length as u64);
+            let after = memory_of(&spec, &changed, longest, memory.usable);
+            assert_eq!(after.total, memory.total - one.saves, "{}", one.title);
+            assert_eq!(after.fits, one.fits);
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The same held-out questions, asked again at each evaluation: how a run's answers change as it
+//! learns.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use super::lines::{self, Lines};
+use crate::api::{Conversation, Role, SamplePrompt, SampleRound, Samples, TrainEvent};
+use crate::chat::sampling;
+use crate::error::{Error, Result};
+use crate::evaluate::question;
+use crate::files;
+use crate::settings::ExperimentConfig;
+use attune_data::Tokenizer;
+use attune_engine::{Decoder, SamplingOptions, generate};
+
+const FOLDER: &str = "samples";
+const PROMPTS: &str = "prompts.json";
+const ROUNDS: &str = "rounds.jsonl";
+
+/// Asks the questions of one run.
+pub(super) struct Asker {
+    tokenizer: Tokenizer,
+    prompts: Vec<Vec<u32>>,
+    options: SamplingOptions,
+    rounds: Lines,
+}
+
+impl Asker {
+    /// Chooses the first questions among the held-out rows and writes them down; without any,
+    /// there is nothing to ask.
+    pub(super) fn new(
+        experiment: &Path,
+        tokenizer: Tokenizer,
+        held_out: &[(usize, Conversation)],
+        config: &ExperimentConfig,
+    ) -> Result<Option<Self>> {
+        let (mut prompts, mut questions) = (Vec::new(), Vec::new());
+        for (row, conversation) in held_out {
+            if prompts.len() == config.sample_prompts {
+                break;
+            }
+            let Some((before, answer)) = question(conversation) else {
+                continue;
+            };
+            // A question that the template refuses cannot be asked; the run does not end for it.
+            let Ok(tokens) = tokenizer.prompt(before) else {
+                continue;
+            };
+            let asked = before.iter().rfind(|turn| turn.role == Role::User);
+            questions.push(SamplePrompt {
+                row: *row as u64,
+                prompt: asked.map(|turn| turn.content.clone()).unwrap_or_default(),
+                answer: answer.content.clone(),
+            });
+            prompts.push(tokens);
+        }
+        if prompts.is_empty() {
+            return Ok(None);
+        }
+        let folder = folder(experiment);
+        files::make_folder(&folder)?;
+        let text = serde_json::to_vec_pretty(&questions).map_err(|source| {
+            Error::new(
+                "samples-unwritable",
+                format!("the questions cannot be written: {source}"),
+            )
+        })?;
+        files::write(&folder.join(PROMPTS), &text)?;
+        Ok(Some(Self {
+            tokenizer,
+            prompts,
+            options: SamplingOptions {
+                temperature: 0.0,
+                ..sampling(config)
+            },
+            rounds: Lines::open(&folder.join(ROUNDS))?,
+        }))
+    }
+
+    /// Asks, where the event is a moment to ask: before the first step, and at an evaluation.
+    pub(super) fn follow(
+        &mut self,
+        event: &TrainEvent,
+        decoder: &Decoder,
+        cancelled: &AtomicBool,
+    ) -> Result<()> {
+        let step = match event {
+            TrainEvent::Started {
+                resumed_from: None, ..
+            } => 0,
+            TrainEvent::Evaluation { step, .. } if *step > 0 => *step,
+            _ => return Ok(()),
+        };
+        let answers = generate(
+            decoder,
+            &self.tokenizer,
+            &self.prompts,
+            &self.options,
+            cancelled,
+            &mut |_, _| {},
+        )?;
+        // Half an answer says nothing; the run is about to pause, and will ask again.
+        if cancelled.load(std::sync::atomic::Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.rounds.append(&SampleRound {
+            step,
+            answers: answers.into_iter().map(|answer| answer.text).collect(),
+        })
+    }
+}
+
+/// What was asked and answered so far.
+pub(super) fn read(experiment: &Path) -> Result<Samples> {
+    let folder = folder(experiment);
+    let path = folder.join(PROMPTS);
+    let prompts = match std::fs::read(&path) {
+        Ok(text) => serde_json::from_slice(&text).unwrap_or_default(),
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(Samples::default());
+        }
+        Err(source) => return Err(Error::file("read", &path, &source)),
+    };
+    // A run that went back to a checkpoint asks again; the later answers count.
+    let rounds: BTreeMap<u64, SampleRound> = lines::read::<SampleRound>(&folder.join(ROUNDS), 0)?
+        .0
+        .into_iter()
+        .map(|round| (round.step, round))
+        .collect();
+    Ok(Samples {
+        prompts,
+        rounds: rounds.into_values().collect(),
+    })
+}
+
+fn folder(experiment: &Path) -> PathBuf {
+    experiment.join(FOLDER)
+}

@@ -1,0 +1,104 @@
+//! What a person has chosen for the program as a whole: one small file.
+
+use std::fs;
+
+use crate::Studio;
+use crate::api::{Preferences, PreferencesRequest, PreferencesSetRequest, Session};
+use crate::error::{Error, Result};
+use crate::files;
+use crate::settings;
+
+/// Reads the preferences; those never chosen have their defaults.
+pub(crate) fn read(
+    studio: &Studio,
+    _: PreferencesRequest,
+    _: &mut Session<'_>,
+) -> Result<Preferences> {
+    load(studio)
+}
+
+/// The preferences as they are.
+pub(crate) fn load(studio: &Studio) -> Result<Preferences> {
+    let path = studio.home().preferences();
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(Preferences::default());
+        }
+        Err(source) => return Err(Error::file("read", &path, &source)),
+    };
+    serde_json::from_str(&text).map_err(|source| {
+        Error::new(
+            "preferences-unreadable",
+            format!("the preferences cannot be read: {source}"),
+        )
+        .with_remedy("Correct the file, or delete it to start from the defaults.")
+        .with_place(path.display().to_string())
+    })
+}
+
+/// Replaces the preferences.
+pub(crate) fn write(
+    studio: &Studio,
+    request: PreferencesSetRequest,
+    _: &mut Session<'_>,
+) -> Result<Preferences> {
+    let preferences = request.preferences;
+    if !["auto", "cpu"].contains(&preferences.device.as_str()) {
+        return Err(Error::new(
+            "preference-invalid",
+            format!("there is no device `{}` in this build", preferences.device),
+        )
+        .with_remedy("Choose `auto` or `cpu`.")
+        .with_place("device"));
+    }
+    settings::check_values(&preferences.defaults)?;
+    let home = studio.home();
+    files::make_folder(home.root())?;
+    let text = serde_json::to_vec_pretty(&preferences).map_err(|source| {
+        Error::new(
+            "preferences-unwritable",
+            format!("the preferences cannot be written: {source}"),
+        )
+    })?;
+    files::write(&home.preferences(), &text)?;
+    Ok(preferences)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::api::{Appearance, Control};
+
+    #[test]
+    fn preferences_last_and_bad_ones_change_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        let studio = Studio::open_at(home.path());
+        let control = Control::default();
+        let mut ignore = |_| {};
+        let mut session = Session::new(&mut ignore, &control);
+        assert_eq!(load(&studio).unwrap(), Preferences::default());
+        let mut preferences = Preferences {
+            appearance: Appearance::Dark,
+            ..Preferences::default()
+        };
+        preferences.defaults.insert("lora_r".into(), 8.into());
+        let request = |preferences: &Preferences| PreferencesSetRequest {
+            preferences: preferences.clone(),
+        };
+        write(&studio, request(&preferences), &mut session).unwrap();
+        let again = Studio::open_at(home.path());
+        assert_eq!(load(&again).unwrap(), preferences);
+        let mut bad = preferences.clone();
+        bad.defaults.insert("lora_r".into(), 100_000.into());
+        assert!(write(&studio, request(&bad), &mut session).is_err());
+        bad = Preferences {
+            device: "abacus".to_owned(),
+            ..preferences.clone()
+        };
+        assert!(write(&studio, request(&bad), &mut session).is_err());
+        assert_eq!(load(&studio).unwrap(), preferences);
+    }
+}

@@ -1,0 +1,6 @@
+//! The application on a tiny random model, through the command list as a host uses it.
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod place;
+mod seen;
+mod whole;

@@ -1,0 +1,99 @@
+//! `attune-desktop`, the desktop host: a window, and what the system does for it. Every command of
+//! [`attune_studio::api`] is served to the page as it is; nothing is decided here that the terminal
+//! host would have to decide again.
+
+// No console window beside the real one, should anyone build this on Windows.
+#![cfg_attr(not(debug_assertions), windows_subsystem = "windows")]
+
+mod awake;
+mod calls;
+mod commands;
+mod desktop;
+mod events;
+mod files;
+mod home;
+mod menu;
+mod quit;
+mod start;
+mod window;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use attune_studio::Studio;
+use tauri::{App, Manager, RunEvent, WindowEvent};
+
+use awake::Awake;
+use calls::Calls;
+use desktop::Clipboard;
+use files::Inbox;
+use quit::Quit;
+
+// Training allocates and frees large blocks in every step; the system's allocator on Linux keeps
+// what was freed and grows.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    start::log();
+    if let Some(said) = start::answer() {
+        return said;
+    }
+    start::prepare();
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(refusal) => start::refuse(refusal.as_ref()),
+    }
+}
+
+fn run() -> Result<(), Box<dyn std::error::Error>> {
+    let studio = Arc::new(Studio::open()?);
+    let home = home::folder()?;
+    start::need_display()?;
+    // First: a second start must end before it does anything else.
+    let app = tauri::Builder::default()
+        .plugin(start::single_instance(&home))
+        .plugin(tauri_plugin_dialog::init())
+        .manage(studio)
+        .manage(Calls::default())
+        .manage(Awake::default())
+        .manage(Inbox::default())
+        .manage(Clipboard::default())
+        .manage(Quit::default())
+        .manage(window::Place::new(&home))
+        .menu(menu::build)
+        .on_menu_event(|app, event| menu::chosen(app, event.id().as_ref()))
+        .on_page_load(|webview, payload| files::page_loads(webview.app_handle(), payload.event()))
+        .invoke_handler(commands::handler())
+        .setup(move |app| set_up(app, &home))
+        .build(tauri::generate_context!())?;
+    app.run(|app, event| match event {
+        RunEvent::WindowEvent { label, event, .. } if label == window::LABEL => match event {
+            WindowEvent::CloseRequested { api, .. } => {
+                api.prevent_close();
+                quit::leave(app);
+            }
+            WindowEvent::Moved(_) | WindowEvent::Resized(_) => window::remember(app),
+            _ => {}
+        },
+        RunEvent::Exit => window::keep_place(app),
+        #[cfg(target_os = "macos")]
+        RunEvent::Opened { urls } => {
+            let paths = urls.iter().filter_map(|url| url.to_file_path().ok());
+            files::deliver(app, paths.collect());
+        }
+        #[cfg(target_os = "macos")]
+        RunEvent::Reopen { .. } => window::show(app),
+        _ => {}
+    });
+    Ok(())
+}
+
+fn set_up(app: &App, home: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
+    let folder = std::env::current_dir().unwrap_or_default();
+    let given: Vec<String> = std::env::args().collect();
+    files::deliver(app.handle(), files::named(&given, &folder));
+    window::open(app, home)?;
+    quit::on_signals(app.handle());
+    Ok(())
+}

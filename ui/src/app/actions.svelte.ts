@@ -1,0 +1,82 @@
+import { untrack, type Component } from 'svelte';
+import { matches, types, type Shortcut } from './shortcuts';
+
+/** Something a person can do. One definition serves the palette, the keyboard and the native menu. */
+export interface Action {
+  /** Also the id of the native menu's item: `experiment.new`. */
+  id: string;
+  title: string;
+  /** Heading in the palette: `Go to`, `Experiment`. */
+  group?: string;
+  shortcut?: Shortcut;
+  icon?: Component;
+  /** Other words a person may look for. */
+  keywords?: string;
+  /** Kept out of the palette; still has its shortcut and menu item. */
+  hidden?: boolean;
+  /** Works while a dialog is open; the others wait behind it. */
+  modal?: boolean;
+  /** Whether it can be done now. */
+  when?: () => boolean;
+  run: () => unknown;
+}
+
+export class Actions {
+  #sources = $state.raw<{ list: () => Action[] }[]>([]);
+  #failed: (thrown: unknown) => void;
+
+  constructor(failed: (thrown: unknown) => void) {
+    this.#failed = failed;
+  }
+
+  /** Those that can be done now; what was registered last comes first and wins a shortcut. */
+  get available(): Action[] {
+    const seen = new Set<string>();
+    return this.#sources
+      .flatMap((source) => source.list())
+      .filter((action) => !seen.has(action.id) && (seen.add(action.id), action.when?.() ?? true));
+  }
+
+  /** Adds actions until the returned function is called. The list is read anew each time. */
+  add(list: () => Action[]): () => void {
+    const source = { list };
+    // An effect that registers must not depend on what is registered.
+    untrack(() => (this.#sources = [source, ...this.#sources]));
+    return () => {
+      untrack(() => (this.#sources = this.#sources.filter((other) => other !== source)));
+    };
+  }
+
+  find(id: string): Action | undefined {
+    return this.available.find((action) => action.id === id);
+  }
+
+  /** Does it, if it can be done now. */
+  run(id: string): boolean {
+    const action = this.find(id);
+    if (!action) return false;
+    void this.#do(action);
+    return true;
+  }
+
+  /** Does what a key press stands for. */
+  press(event: KeyboardEvent): void {
+    if (event.defaultPrevented || event.isComposing) return;
+    const target = event.target instanceof HTMLElement ? event.target : null;
+    const typing = target?.matches('input:not([type=checkbox], [type=radio], [type=range]), textarea, [contenteditable=true]') ?? false;
+    // A dialog owns the keyboard; only its own controls may act.
+    const behindDialog = document.querySelector('[role=dialog][data-modal], [role=alertdialog]') !== null;
+    const action = this.available.find(({ shortcut }) => shortcut !== undefined && matches(shortcut, event) && !(typing && types(shortcut)));
+    if (!action || (behindDialog && !action.modal)) return;
+    event.preventDefault();
+    void this.#do(action);
+  }
+
+  async #do(action: Action): Promise<void> {
+    try {
+      await action.run();
+    } catch (thrown) {
+      this.#failed(thrown);
+    }
+  }
+}

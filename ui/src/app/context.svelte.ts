@@ -1,0 +1,57 @@
+import { createContext } from 'svelte';
+import type { Backend } from '../backend/backend';
+import { Actions, type Action } from './actions.svelte';
+import { Activity } from './activity.svelte';
+import { Chrome } from './chrome.svelte';
+import { Confirmation } from './confirmation.svelte';
+import { Drops, type DropTarget } from './drops.svelte';
+import { Navigation } from './navigation.svelte';
+import { PreferenceKeeper } from './preferences.svelte';
+import { Theme } from './theme.svelte';
+import { Toasts } from './toasts.svelte';
+
+/** Everything a page may need, made once. */
+export class Application {
+  readonly backend: Backend;
+  readonly navigation = new Navigation();
+  readonly theme = new Theme();
+  readonly toasts = new Toasts();
+  readonly confirmation = new Confirmation();
+  readonly chrome = new Chrome();
+  readonly actions = new Actions((thrown) => this.toasts.error(thrown));
+  readonly drops = new Drops((thrown) => this.toasts.error(thrown));
+  readonly preferences: PreferenceKeeper;
+  readonly activity: Activity;
+
+  constructor(backend: Backend) {
+    this.backend = backend;
+    this.preferences = new PreferenceKeeper(backend, this.toasts, this.theme);
+    this.activity = new Activity(backend, this.toasts, this.navigation, this.chrome, this.preferences);
+  }
+}
+
+const [read, provide] = createContext<Application>();
+
+export const provideApplication = provide;
+
+export const useApplication = read;
+export const useBackend = () => read().backend;
+export const useNavigation = () => read().navigation;
+export const useTheme = () => read().theme;
+export const useToasts = () => read().toasts;
+export const useConfirmation = () => read().confirmation;
+export const usePreferences = () => read().preferences;
+export const useActivity = () => read().activity;
+export const useChrome = () => read().chrome;
+
+/** Registers actions while the component is mounted. The list may read state: it is asked anew each time. */
+export function useActions(list: () => Action[]): void {
+  const { actions } = read();
+  $effect(() => actions.add(list));
+}
+
+/** Takes dropped files while the component is mounted. */
+export function useDropTarget(target: DropTarget): void {
+  const { drops } = read();
+  $effect(() => drops.add(target));
+}

@@ -1,0 +1,2 @@
+/** Decides ⌘ or Ctrl, and room for the lights of a macOS window. */
+export const isMac = typeof navigator !== 'undefined' && /Mac/.test(navigator.userAgent);
