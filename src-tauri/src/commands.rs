@@ -1,5 +1,10 @@
 //! What the page may call: every command of `studio`, and the few things only a window has.
 
+#![expect(
+    clippy::wildcard_imports,
+    reason = "the list names its requests and replies, and grows"
+)]
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -32,7 +37,7 @@ fn ready(app: AppHandle) {
 /// Tells the desktop something.
 #[tauri::command]
 async fn notify(app: AppHandle, title: String, body: String) {
-    desktop::notify(&app, title, body).await;
+    desktop::notify(&app, title, body);
 }
 
 /// Puts text on the clipboard.

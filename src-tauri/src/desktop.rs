@@ -43,7 +43,7 @@ pub(crate) fn reveal(path: &Path) -> Result<(), Error> {
 
 /// Tells the desktop something; choosing it brings the window to the front. A desktop that shows no
 /// notifications is no error: the window says the same.
-pub(crate) async fn notify(app: &AppHandle, title: String, body: String) {
+pub(crate) fn notify(app: &AppHandle, title: String, body: String) {
     let app = app.clone();
     // Waits for the person, perhaps for ever, so that no thread of a pool may be taken.
     let told = std::thread::Builder::new()

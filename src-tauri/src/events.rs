@@ -73,7 +73,7 @@ mod tests {
         assert_eq!(all, (0..200).map(text).collect::<Vec<_>>());
         assert!(seen.len() < 30, "{} batches", seen.len());
         for pair in seen.windows(2).take(seen.len().saturating_sub(2)) {
-            let between = pair[1].0 - pair[0].0;
+            let between = pair[1].0.abs_diff(pair[0].0);
             assert!(between >= TEXT_PACE.mul_f32(0.8), "{between:?}");
         }
     }

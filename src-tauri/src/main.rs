@@ -46,6 +46,7 @@ fn main() -> ExitCode {
     }
 }
 
+#[expect(clippy::exit, reason = "in what Tauri generates")]
 fn run() -> Result<(), Box<dyn std::error::Error>> {
     let studio = Arc::new(Studio::open()?);
     let home = home::folder()?;

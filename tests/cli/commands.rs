@@ -383,3 +383,55 @@ fn jobs() {
         &format!("jobs cancel {number}"),
     );
 }
+
+/// Everything else the program can do is reached by name; what destroys still asks, and a secret
+/// is not taken from where others can read it.
+#[test]
+fn call() {
+    let place = Place::with_orders();
+    let load = place.attune("call system_load").well().json();
+    assert!(load["memory_total"].as_u64() > Some(0));
+    show(&place, "call unknown", "call frobnicate");
+    show(
+        &place,
+        "call wrong arguments",
+        "call experiments_log {\"experiment\":1}",
+    );
+    show(
+        &place,
+        "call with a secret",
+        "call keys_set {\"name\":\"huggingface\",\"value\":\"x\"}",
+    );
+    show(
+        &place,
+        "call that removes",
+        "call data_remove {\"dataset\":\"orders\"}",
+    );
+    place
+        .attune("call data_remove {\"dataset\":\"orders\"} --yes")
+        .well();
+}
+
+/// What a run would take, what a model would learn, and how its answers changed, in words.
+#[test]
+fn looking_before_and_after() {
+    let place = Place::with_orders();
+    let preview = place
+        .attune("data preview orders --model model --first 2")
+        .well();
+    assert!(preview.stdout.contains('‹'), "{preview:#?}");
+    let estimate = place
+        .attune(&(train(4).replacen("train", "estimate", 1)))
+        .well();
+    assert!(estimate.stdout.contains("usable: fits"), "{estimate:#?}");
+    place
+        .attune(&(train(4) + " --set validation_size=0.2 --set max_length_inference=3"))
+        .well();
+    let samples = place.attune("experiments samples run").well();
+    assert!(samples.stdout.contains("Step 0"), "{samples:#?}");
+    let log = place.attune("experiments log run").well();
+    assert!(log.stdout.contains("Finished after 4 steps"), "{log:#?}");
+    place.attune("experiments rename run Breakfast").well();
+    let listed = place.attune("experiments list --json").well().json();
+    assert_eq!(listed[0]["name"], "Breakfast");
+}

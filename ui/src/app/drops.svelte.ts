@@ -1,16 +1,23 @@
 import type { Drop } from '../backend/backend';
 
+/** What dropping would do, or why nothing would come of it. */
+export interface DropAnswer {
+  title: string;
+  detail?: string;
+  refused?: boolean;
+}
+
 /** What a page does with files dropped on the window. */
 export interface DropTarget {
   /** Says what dropping them would do; null leaves them to the page behind. */
-  describe(paths: string[]): { title: string; detail?: string } | null;
+  describe(paths: string[]): DropAnswer | null;
   drop(paths: string[]): unknown;
 }
 
 /** The whole window is one drop target; the page registered last is asked first. */
 export class Drops {
   /** What hovers over the window now. */
-  hovering = $state.raw<{ title: string; detail?: string } | null>(null);
+  hovering = $state.raw<DropAnswer | null>(null);
   #targets: DropTarget[] = [];
   #paths: string[] = [];
   #failed: (thrown: unknown) => void;
@@ -40,7 +47,7 @@ export class Drops {
       this.#paths = [];
       if (target && paths.length > 0) Promise.resolve(target.drop(paths)).catch(this.#failed);
     } else if (drop.kind === 'enter') {
-      this.hovering = target?.describe(this.#paths) ?? { title: 'Nothing here takes these files', detail: 'CSV, JSON, JSONL, Parquet and ZIP become datasets.' };
+      this.hovering = target?.describe(this.#paths) ?? { title: 'Nothing here takes these files', detail: 'CSV, JSON, JSONL, Parquet and ZIP become datasets.', refused: true };
     }
   }
 }

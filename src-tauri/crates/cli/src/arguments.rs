@@ -88,9 +88,11 @@ pub(crate) enum Command {
     Call {
         /// The command's name, for example system_load
         name: String,
-        /// Its arguments, for example '{"experiment": "my-run"}'
+        /// Its arguments, for example '{"experiment": "my-run"}'; - reads them from stdin
         #[arg(default_value = "{}", value_name = "JSON")]
         arguments: String,
+        #[command(flatten)]
+        consent: Consent,
     },
     /// See the whole story: import, measure, tune, measure again, chat, export
     Demo(DemoArguments),

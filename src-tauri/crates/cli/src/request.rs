@@ -1,5 +1,7 @@
 //! From the command line to one validated piece of work. Nothing here runs anything.
 
+use std::io::Read;
+
 use serde_json::{Map, Value, json};
 
 use attune_studio::Error;
@@ -100,7 +102,17 @@ impl Work {
             }
             Command::Starter => call(Call::Starter(StarterRequest {})),
             Command::Estimate(arguments) => call(Call::ExperimentEstimate(start(arguments))),
-            Command::Call { name, arguments } => call(by_name(&name, &arguments)?),
+            Command::Call {
+                name,
+                arguments,
+                consent,
+            } => match by_name(&name, &arguments)? {
+                Call::DataRemove(request) => remove_dataset(request.dataset, consent.yes),
+                Call::ExperimentsDelete(request) => {
+                    delete_experiment(request.experiment, consent.yes)
+                }
+                other => call(other),
+            },
             Command::Demo(arguments) => Self::Demo(arguments),
         })
     }
@@ -110,9 +122,42 @@ fn call(call: Call) -> Work {
     Work::Call(Box::new(call.into()))
 }
 
+fn remove_dataset(dataset: String, agreed: bool) -> Work {
+    remove(
+        format!("the dataset `{dataset}` and its files"),
+        agreed,
+        Call::DataRemove(DataRemoveRequest { dataset }),
+    )
+}
+
+fn delete_experiment(experiment: String, agreed: bool) -> Work {
+    remove(
+        format!("the experiment `{experiment}` and its files"),
+        agreed,
+        Call::ExperimentsDelete(ExperimentRequest { experiment }),
+    )
+}
+
 /// The command called `name`, with its arguments as JSON.
 fn by_name(name: &str, arguments: &str) -> Outcome<Call> {
     let usage = |error: Error| Failure::Usage(Box::new(error));
+    let mut piped = String::new();
+    let arguments = if arguments == "-" {
+        std::io::stdin()
+            .read_to_string(&mut piped)
+            .map_err(|source| Failure::broken(&format!("stdin cannot be read: {source}")))?;
+        piped.as_str()
+    } else if name == "keys_set" && arguments != "{}" {
+        return Err(usage(
+            Error::new(
+                "secret-in-arguments",
+                "other programs and the shell's history can read a command line",
+            )
+            .with_remedy("Pipe the arguments in: `attune call keys_set - < key.json`."),
+        ));
+    } else {
+        arguments
+    };
     if !COMMANDS.iter().any(|command| command.name == name) {
         return Err(usage(
             Error::new("command-unknown", format!("there is no command `{name}`"))
@@ -203,11 +248,7 @@ fn data(command: DataCommand) -> Work {
             first: first - 1,
             count,
         })),
-        DataCommand::Remove { dataset, consent } => remove(
-            format!("the dataset `{dataset}` and its files"),
-            consent.yes,
-            Call::DataRemove(DataRemoveRequest { dataset }),
-        ),
+        DataCommand::Remove { dataset, consent } => remove_dataset(dataset, consent.yes),
     }
 }
 
@@ -298,11 +339,9 @@ fn experiments(command: ExperimentsCommand) -> Work {
         ExperimentsCommand::Pause(which) => call(Call::ExperimentsPause(one(which))),
         ExperimentsCommand::Resume(which) => call(Call::ExperimentsResume(one(which))),
         ExperimentsCommand::Stop(which) => call(Call::ExperimentsStop(one(which))),
-        ExperimentsCommand::Delete { which, consent } => remove(
-            format!("the experiment `{}` and its files", which.experiment),
-            consent.yes,
-            Call::ExperimentsDelete(one(which)),
-        ),
+        ExperimentsCommand::Delete { which, consent } => {
+            delete_experiment(which.experiment, consent.yes)
+        }
     }
 }
 

@@ -24,35 +24,33 @@ pub(crate) fn write(
     session: &mut Session<'_>,
 ) -> Result<Diagnostics> {
     let mut bundle = Bundle::new();
-    bundle.document(
+    bundle.part(
         "machine.json",
-        &doctor::examine(studio, DoctorRequest {}, session)?,
+        doctor::examine(studio, DoctorRequest {}, session),
     )?;
-    bundle.document(
+    bundle.part(
         "preferences.json",
-        &preferences::read(studio, PreferencesRequest {}, session)?,
+        preferences::read(studio, PreferencesRequest {}, session),
     )?;
-    bundle.document(
+    bundle.part(
         "jobs.json",
-        &jobs::list(studio, JobsListRequest { ended: RECENT }, session)?,
+        jobs::list(studio, JobsListRequest { ended: RECENT }, session),
     )?;
-    bundle.document(
+    bundle.part(
         "models.json",
-        &models::list(studio, ModelsListRequest {}, session)?,
+        models::list(studio, ModelsListRequest {}, session),
     )?;
-    let experiments = experiments::list(studio, ExperimentsListRequest {}, session)?;
-    for experiment in experiments.iter().take(RECENT) {
+    let experiments = experiments::list(studio, ExperimentsListRequest {}, session);
+    for experiment in experiments.iter().flatten().take(RECENT) {
         session.check()?;
         let name = |file: &str| format!("experiments/{}/{file}", experiment.id);
-        bundle.document(&name("experiment.json"), experiment)?;
-        if let Ok(config) = experiments::config_of(experiment) {
-            bundle.document(&name("settings.json"), &config)?;
-        }
+        bundle.part(&name("settings.json"), experiments::config_of(experiment))?;
         let one = ExperimentRequest {
             experiment: experiment.id.clone(),
         };
-        bundle.document(&name("log.json"), &experiments::log(studio, one, session)?)?;
+        bundle.part(&name("log.json"), experiments::log(studio, one, session))?;
     }
+    bundle.part("experiments.json", experiments)?;
     bundle.finish(request)
 }
 
@@ -69,6 +67,14 @@ impl Bundle {
             zip: zip::ZipWriter::new(Cursor::default()),
             files: Vec::new(),
             home: home.map(|folders| folders.home_dir().display().to_string()),
+        }
+    }
+
+    /// Adds what was gathered, or why it could not be: what is broken is what a report is about.
+    fn part(&mut self, name: &str, gathered: Result<impl Serialize>) -> Result<()> {
+        match gathered {
+            Ok(content) => self.document(name, &content),
+            Err(refusal) => self.document(name, &refusal),
         }
     }
 

@@ -15,6 +15,7 @@ use crate::models::cache_folder;
 const LITTLE_DISK: u64 = 2_000_000_000;
 
 /// Says what this machine is.
+#[expect(clippy::unnecessary_wraps, reason = "every command has this signature")]
 pub(crate) fn examine(
     studio: &Studio,
     _: DoctorRequest,
@@ -48,7 +49,7 @@ pub(crate) fn examine(
         home: home.root().to_owned(),
         home_reason: home.reason().to_owned(),
         model_cache: cache_folder(),
-        capacity: crate::estimate::capacity(crate::estimate::usable(studio)?),
+        capacity: crate::estimate::capacity(crate::estimate::usable(studio)),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         findings,
     })

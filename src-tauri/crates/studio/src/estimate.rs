@@ -1,6 +1,8 @@
 //! What a run would take: memory by part, steps, tokens, time; and what fits on this machine.
 
-use std::sync::OnceLock;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde_json::{Map, Value, json};
 
@@ -45,11 +47,13 @@ pub(crate) fn estimate(
         Some(validation) => store.dataset(validation, home)?.conversations,
         None => rows.validation.len() as u64,
     };
-    let lengths = lengths(&dataset, &model.folder, &config)?;
+    let lengths = lengths(studio, &dataset, &model.folder, &config, session)?;
     let course = Course::of(&config, rows.train.len() as u64, &lengths);
-    let usable = usable(studio)?;
+    let usable = usable(studio);
     let memory = memory_of(&spec, &config, lengths.longest, usable);
-    let (tokens_per_second, rate_reason) = rate(&store.experiments(home)?, &config, &spec);
+    session.check()?;
+    let busy = !store.reap(home)?.is_empty();
+    let (tokens_per_second, rate_reason) = rate(&store.experiments(home)?, &config, &spec, busy);
     let mut notes = Vec::new();
     let free = memory::measure().available;
     if memory.fits && memory.total > free {
@@ -81,15 +85,17 @@ pub(crate) fn estimate(
     })
 }
 
-/// Bytes a run may use: the person's limit, else a share of the machine's memory.
-pub(crate) fn usable(studio: &Studio) -> Result<u64> {
+/// Bytes a run may use: the person's limit, else a share of the machine's memory. Preferences that
+/// cannot be read set no limit: half the program would be unusable for it.
+pub(crate) fn usable(studio: &Studio) -> u64 {
     let machine = (memory::measure().total as f64 * USABLE) as u64;
-    Ok(preferences::load(studio)?
-        .memory_limit
-        .map_or(machine, |limit| limit.min(machine)))
+    preferences::load(studio)
+        .ok()
+        .and_then(|preferences| preferences.memory_limit)
+        .map_or(machine, |limit| limit.min(machine))
 }
 
-/// How long the conversations of a dataset are for a model, from the first of them.
+/// How long the conversations of a dataset are for a model, from a sample of them.
 struct Lengths {
     /// Tokens on average, cut at the maximum.
     mean: f64,
@@ -99,25 +105,53 @@ struct Lengths {
     cut: f64,
 }
 
+/// Token counts of sampled conversations, by model folder and dataset: a form asks again with
+/// every key, and a tokenizer takes long to read.
+pub(crate) type Counts = Mutex<HashMap<(PathBuf, String), Arc<Vec<usize>>>>;
+
 fn lengths(
+    studio: &Studio,
     dataset: &Dataset,
-    model: &std::path::Path,
+    model: &Path,
     config: &ExperimentConfig,
+    session: &Session<'_>,
 ) -> Result<Lengths> {
-    let tokenizer = Tokenizer::from_folder(model)?;
-    let sample = datasets::first(dataset, MEASURED)?;
+    let key = (model.to_owned(), dataset.id.clone());
+    let known = lock(&studio.counts).get(&key).cloned();
+    let counts = match known {
+        Some(counts) => counts,
+        None => {
+            let tokenizer = Tokenizer::from_folder(model)?;
+            session.check()?;
+            let counts = datasets::spread(dataset, MEASURED)?
+                .iter()
+                .filter_map(|one| Some(tokenizer.sample(one, usize::MAX).ok()?.len()))
+                .collect();
+            let counts = Arc::new(counts);
+            lock(&studio.counts).insert(key, Arc::clone(&counts));
+            counts
+        }
+    };
+    session.check()?;
     let limit = config.max_length;
-    let counts: Vec<usize> = sample
-        .iter()
-        .filter_map(|one| Some(tokenizer.sample(one, usize::MAX).ok()?.len()))
-        .collect();
     let all = counts.len().max(1) as f64;
     let kept = counts.iter().map(|count| (*count).min(limit));
+    let sampled = kept.clone().max().unwrap_or(limit);
+    // A sample may miss the longest: a quarter more is allowed for, never more than the cut.
+    let longest = if counts.len() as u64 == dataset.conversations {
+        sampled
+    } else {
+        (sampled + sampled / 4).min(limit)
+    };
     Ok(Lengths {
-        mean: kept.clone().sum::<usize>() as f64 / all,
-        longest: kept.max().unwrap_or(limit) as u64,
+        mean: kept.sum::<usize>() as f64 / all,
+        longest: longest as u64,
         cut: counts.iter().filter(|count| **count > limit).count() as f64 / all,
     })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Steps and tokens of a run.
@@ -283,7 +317,12 @@ fn suggestions(
 }
 
 /// Tokens per second: as an earlier run of the same kind had, else from the processor's speed.
-fn rate(experiments: &[Experiment], config: &ExperimentConfig, spec: &ModelSpec) -> (f64, String) {
+fn rate(
+    experiments: &[Experiment],
+    config: &ExperimentConfig,
+    spec: &ModelSpec,
+    busy: bool,
+) -> (f64, String) {
     let method = if config.lora { "lora" } else { "full" };
     let earlier = experiments.iter().find_map(|one| {
         let same = one.model == config.model && one.method == method && one.step > 0;
@@ -299,16 +338,21 @@ fn rate(experiments: &[Experiment], config: &ExperimentConfig, spec: &ModelSpec)
         };
         let operations = passes * spec.matrix_parameters() as f64;
         (
-            speed() * EFFICIENCY / operations,
+            speed(busy) * EFFICIENCY / operations,
             "From this processor's matrix speed; the first run will measure it.".to_owned(),
         )
     })
 }
 
-/// Floating-point operations per second of matrix products on this machine, measured once.
-fn speed() -> f64 {
+/// Floating-point operations per second of matrix products on this machine, measured once while
+/// nothing else computes.
+fn speed(busy: bool) -> f64 {
     static SPEED: OnceLock<f64> = OnceLock::new();
-    *SPEED.get_or_init(|| attune_engine::matrix_speed().unwrap_or(1e10))
+    const USUAL: f64 = 1e11;
+    if busy {
+        return SPEED.get().copied().unwrap_or(USUAL);
+    }
+    *SPEED.get_or_init(|| attune_engine::matrix_speed().unwrap_or(USUAL))
 }
 
 fn giga(bytes: u64) -> String {

@@ -31,10 +31,12 @@ pub(crate) fn evaluate(
     request: EvaluateRequest,
     session: &mut Session<'_>,
 ) -> Result<Evaluation> {
-    let files = Files::find(studio, &request.weights)?;
-    let keeps = keeps(studio, &request)?;
-    let name = files.name.clone();
+    keeps(studio, &request)?;
+    let name = Files::find(studio, &request.weights)?.name;
     jobs::run_on_device(studio, JobKind::Evaluate, &name, session, |session| {
+        // While it waited, a run may have replaced its checkpoint, or be gone.
+        let files = Files::find(studio, &request.weights)?;
+        let keeps = keeps(studio, &request)?;
         let mut evaluation = measured(studio, &request, &files, session)?;
         if let Some(folder) = keeps {
             keep(&folder, &request, &evaluation)?;

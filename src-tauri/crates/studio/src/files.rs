@@ -59,6 +59,11 @@ impl PendingFolder {
         self.temporary.path()
     }
 
+    /// Brings everything in it to the disk, so that giving it its name takes no time.
+    pub(crate) fn sync(&self) -> Result<()> {
+        sync_tree(self.path()).map_err(|source| Error::file("write", self.path(), &source))
+    }
+
     /// Gives the folder another name than the one it was begun for, beside it.
     pub(crate) fn finish_as(mut self, destination: &Path) -> Result<PathBuf> {
         destination.clone_into(&mut self.destination);

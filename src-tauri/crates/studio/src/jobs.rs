@@ -247,13 +247,14 @@ fn followed<T>(
     let result = job.listen(studio, control, || {
         work(&mut Session::new(&mut forward, control))
     })?;
-    match &result {
-        Ok(_) => job.end(store, JobState::Finished, None)?,
-        Err(error) if error.code == Error::cancelled().code => {
-            job.end(store, JobState::Cancelled, None)?;
-        }
-        Err(error) => job.end(store, JobState::Failed, Some(error))?,
-    }
+    let (state, error) = match &result {
+        Ok(_) => (JobState::Finished, None),
+        Err(error) if error.code == Error::cancelled().code => (JobState::Cancelled, None),
+        Err(error) => (JobState::Failed, Some(error)),
+    };
+    // The work's own result counts. A row that could not be written is seen as interrupted once
+    // this process is gone.
+    let _ = job.end(store, state, error);
     result
 }
 
@@ -510,5 +511,24 @@ mod tests {
             let again = cancel(&studio, JobRequest { job: job.id }, &mut session).unwrap_err();
             assert_eq!(again.code, "job-ended");
         });
+    }
+
+    /// A kill between an experiment's row and its job's would leave it waiting for ever.
+    #[test]
+    fn an_experiment_without_its_job_is_interrupted() {
+        let (_home, studio) = studio();
+        let id = experiment(&studio, "orphan");
+        assert_eq!(state(&studio, &id), ExperimentState::Queued);
+        studio.store().unwrap().reap(studio.home()).unwrap();
+        assert_eq!(state(&studio, &id), ExperimentState::Interrupted);
+    }
+
+    #[test]
+    fn a_run_is_queued_once() {
+        let (_home, studio) = studio();
+        let id = experiment(&studio, "first");
+        let _job = RunningJob::join(&studio, JobKind::Train, &id, "cpu").unwrap();
+        let again = RunningJob::join(&studio, JobKind::Train, &id, "cpu").unwrap_err();
+        assert_eq!(again.code, "experiment-running");
     }
 }

@@ -40,6 +40,7 @@ use std::sync::{Mutex, OnceLock};
 
 pub use error::{Error, Result};
 
+use estimate::Counts;
 use home::Home;
 use load::Counters;
 use store::Store;
@@ -53,6 +54,7 @@ pub struct Studio {
     // The weights used last: a chat would otherwise load the model for every answer.
     loaded: Mutex<Vec<Loaded>>,
     counters: Counters,
+    counts: Counts,
 }
 
 impl Studio {
@@ -73,6 +75,7 @@ impl Studio {
             store: OnceLock::new(),
             loaded: Mutex::default(),
             counters: Counters::default(),
+            counts: Counts::default(),
         }
     }
 

@@ -69,7 +69,7 @@ pub(crate) fn list(
     _: ModelsListRequest,
     _: &mut Session<'_>,
 ) -> Result<Vec<Model>> {
-    let usable = usable(studio)?;
+    let usable = usable(studio);
     let known = known(studio)?.into_iter();
     Ok(known.map(|model| model.describe(usable)).collect())
 }
@@ -106,7 +106,7 @@ pub(crate) fn remember(
         origin: stored.origin,
         folder: stored.folder,
     }
-    .describe(usable(studio)?))
+    .describe(usable(studio)))
 }
 
 /// Shows a model in detail.
@@ -139,7 +139,7 @@ pub(crate) fn inspect(
             .filter(|one| one.model == reference)
             .map(|one| one.id)
             .collect(),
-        model: known.describe(usable(studio)?),
+        model: known.describe(usable(studio)),
     })
 }
 

@@ -101,4 +101,22 @@ mod tests {
         assert!(write(&studio, request(&bad), &mut session).is_err());
         assert_eq!(load(&studio).unwrap(), preferences);
     }
+
+    /// What tells what is wrong must work when something is.
+    #[test]
+    fn unreadable_preferences_leave_the_rest_usable() {
+        let home = tempfile::tempdir().unwrap();
+        let studio = Studio::open_at(home.path());
+        fs::write(studio.home().preferences(), "{").unwrap();
+        assert_eq!(load(&studio).unwrap_err().code, "preferences-unreadable");
+        let control = Control::default();
+        let mut ignore = |_| {};
+        let mut session = Session::new(&mut ignore, &control);
+        let request = crate::api::DiagnosticsRequest {
+            path: home.path().join("bundle.zip"),
+        };
+        let bundle = crate::diagnostics::write(&studio, request, &mut session).unwrap();
+        assert!(bundle.files.iter().any(|name| name == "preferences.json"));
+        assert!(crate::estimate::usable(&studio) > 0);
+    }
 }

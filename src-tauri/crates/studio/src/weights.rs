@@ -1,12 +1,15 @@
 //! Which files a request means by "model, adapter, experiment", and loading them once.
 
 use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
+use std::sync::TryLockError;
+use std::time::Duration;
 
 use crate::Studio;
 use crate::api::{CheckpointChoice, Progress, Session, Weights};
+use crate::doctor::memory;
 use crate::error::{Error, Result};
 use crate::experiments::{StartPoint, config_of};
+use crate::files::folder_size;
 use crate::models;
 use crate::settings::{ExperimentConfig, SaveCheckpoint};
 use attune_data::Tokenizer;
@@ -163,12 +166,27 @@ pub(crate) fn with_loaded<T>(
     session: &mut Session<'_>,
     work: impl FnOnce(&Loaded, &mut Session<'_>) -> Result<T>,
 ) -> Result<T> {
-    let mut slot = studio.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+    // Another answer, or an evaluation, may have them now; waiting for it can be given up.
+    let mut slot = loop {
+        match studio.loaded.try_lock() {
+            Ok(slot) => break slot,
+            Err(TryLockError::Poisoned(poisoned)) => break poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                session.check()?;
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+    };
     let found = slot.iter().position(|loaded| loaded.files == *files);
     let loaded = match found {
         Some(place) => slot.remove(place),
         None => {
             slot.truncate(KEPT - 1);
+            // In memory they are f32, on disk half of that at least; a second model is a comfort.
+            let needed = folder_size(&files.base) * 2;
+            if memory::measure().available < needed + needed / 4 {
+                slot.clear();
+            }
             load(files, session)?
         }
     };

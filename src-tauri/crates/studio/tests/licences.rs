@@ -42,13 +42,24 @@ fn pages() -> Vec<Licence> {
     ];
     let lock = std::fs::read_to_string(root().join("package-lock.json")).unwrap();
     let lock: Value = serde_json::from_str(&lock).unwrap();
-    BUNDLED
+    // What they bring along is bundled too.
+    let mut names: BTreeSet<String> = BTreeSet::new();
+    let mut waiting: Vec<String> = BUNDLED.map(str::to_owned).to_vec();
+    while let Some(name) = waiting.pop() {
+        let needs = &lock["packages"][format!("node_modules/{name}")]["dependencies"];
+        waiting.extend(needs.as_object().into_iter().flat_map(|needs| {
+            let new = needs.keys().filter(|need| !names.contains(*need));
+            new.cloned().collect::<Vec<_>>()
+        }));
+        names.insert(name);
+    }
+    names
         .iter()
         .map(|name| {
             let package = &lock["packages"][format!("node_modules/{name}")];
             let text = |key: &str| package[key].as_str().unwrap_or("unknown").to_owned();
             Licence {
-                name: (*name).to_owned(),
+                name: name.clone(),
                 version: text("version"),
                 licence: text("license"),
             }

@@ -1864,11 +1864,11 @@ keep_awake: boolean,
  */
 device: string, 
 /**
- * Bytes a run may use at most; what the machine has without it.
+ * Bytes that estimates take as what a run may use; what the machine has without it.
  */
 memory_limit: number | null, 
 /**
- * Settings that new experiments start from, where they differ from the built-in defaults.
+ * Settings that the form of a new experiment starts from, where they differ from the defaults.
  */
 defaults: { [key in string]: JsonValue }, };
 

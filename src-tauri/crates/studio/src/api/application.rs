@@ -55,9 +55,9 @@ pub struct Preferences {
     pub keep_awake: bool,
     /// The device to compute on: `auto` or `cpu`.
     pub device: String,
-    /// Bytes a run may use at most; what the machine has without it.
+    /// Bytes that estimates take as what a run may use; what the machine has without it.
     pub memory_limit: Option<u64>,
-    /// Settings that new experiments start from, where they differ from the built-in defaults.
+    /// Settings that the form of a new experiment starts from, where they differ from the defaults.
     pub defaults: Map<String, Value>,
 }
 

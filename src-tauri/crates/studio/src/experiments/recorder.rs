@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::lines::Lines;
 use super::samples::Asker;
 use crate::Studio;
-use crate::api::{Event, Experiment, LoggedEvent, Session, TrainEvent};
+use crate::api::{Event, Experiment, Level, LoggedEvent, Session, TrainEvent};
 use crate::error::{Error, Result};
 use crate::jobs::RunningJob;
 use crate::store::now_exact;
@@ -63,19 +63,23 @@ impl<'a> Recorder<'a> {
             event: event.clone(),
         };
         let mut outcome = self.log.append(&line).and_then(|()| self.write(important));
+        let (experiment, seconds_left) = (self.experiment.id.clone(), self.experiment.seconds_left);
+        session.report(Event::Train {
+            experiment,
+            event: event.clone(),
+            seconds_left,
+        });
         if let (Ok(()), Some(asker)) = (&outcome, &mut self.asker) {
-            outcome = asker.follow(&event, decoder, session.control().cancelled());
+            match asker.follow(&event, decoder, session.control().cancelled()) {
+                Ok(None) => {}
+                Ok(Some(problem)) => session.log(Level::Warning, problem),
+                Err(error) => outcome = Err(error),
+            }
         }
         if let Err(error) = outcome {
             self.failure.get_or_insert(error);
             session.control().pause();
         }
-        let (experiment, seconds_left) = (self.experiment.id.clone(), self.experiment.seconds_left);
-        session.report(Event::Train {
-            experiment,
-            event,
-            seconds_left,
-        });
     }
 
     /// Writes the last numbers, and says what went wrong while recording.

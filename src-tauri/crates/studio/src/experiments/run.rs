@@ -17,6 +17,7 @@ use crate::datasets;
 use crate::error::{Error, Result};
 use crate::jobs::{DEVICE, RunningJob, Turn, asked};
 use crate::models;
+use crate::preview;
 use crate::settings::{BackboneDtype, ExperimentConfig, ScheduleChoice};
 use crate::store::{Request, now_exact};
 use crate::weights::load_decoder;
@@ -47,9 +48,14 @@ pub(super) fn run(studio: &Studio, id: &str, session: &mut Session<'_>) -> Resul
         }
     };
     let (job_state, state, error) = end_of(result, session);
-    store.set_experiment_state(id, state, error.as_ref())?;
-    job.end(store, job_state, error.as_ref())?;
-    error.map_or_else(|| find(studio, id), Err)
+    let recorded = store
+        .set_experiment_state(id, state, error.as_ref())
+        .and_then(|()| job.end(store, job_state, error.as_ref()));
+    // Why the run failed matters more than that a full disk kept this from being written down.
+    match error {
+        Some(error) => Err(error),
+        None => recorded.and_then(|()| find(studio, id)),
+    }
 }
 
 /// What an outcome means for the job, for the experiment, and for the person.
@@ -159,7 +165,15 @@ fn train(
     session.check()?;
     let checkpoints = experiment.folder.join("checkpoints");
     crate::files::make_folder(&checkpoints)?;
-    let asker = Asker::new(&experiment.folder, data.tokenizer, &data.held_out, &config)?;
+    preview::keep_first_batch(studio, experiment, &config, &data)?;
+    let context = decoder.spec().max_position_embeddings;
+    let asker = Asker::new(
+        &experiment.folder,
+        data.tokenizer,
+        &data.held_out,
+        &config,
+        context,
+    )?;
     let mut recorder = Recorder::new(studio, job, experiment, asker)?;
     let control = session.control().training();
     let outcome = attune_engine::train(

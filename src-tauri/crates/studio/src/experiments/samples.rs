@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::lines::{self, Lines};
 use crate::api::{Conversation, Role, SamplePrompt, SampleRound, Samples, TrainEvent};
@@ -25,17 +25,22 @@ pub(super) struct Asker {
     prompts: Vec<Vec<u32>>,
     options: SamplingOptions,
     rounds: Lines,
+    /// The step of an evaluation whose checkpoint is still to come.
+    evaluated: Option<u64>,
 }
 
 impl Asker {
     /// Chooses the first questions among the held-out rows and writes them down; without any,
-    /// there is nothing to ask.
+    /// there is nothing to ask. A question as long as the samples may be at most is passed over: it
+    /// would take more memory than the run was promised.
     pub(super) fn new(
         experiment: &Path,
         tokenizer: Tokenizer,
         held_out: &[(usize, Conversation)],
         config: &ExperimentConfig,
+        context: usize,
     ) -> Result<Option<Self>> {
+        let longest = config.max_length.min(context);
         let (mut prompts, mut questions) = (Vec::new(), Vec::new());
         for (row, conversation) in held_out {
             if prompts.len() == config.sample_prompts {
@@ -48,6 +53,9 @@ impl Asker {
             let Ok(tokens) = tokenizer.prompt(before) else {
                 continue;
             };
+            if tokens.len() >= longest {
+                continue;
+            }
             let asked = before.iter().rfind(|turn| turn.role == Role::User);
             questions.push(SamplePrompt {
                 row: *row as u64,
@@ -76,39 +84,55 @@ impl Asker {
                 ..sampling(config)
             },
             rounds: Lines::open(&folder.join(ROUNDS))?,
+            evaluated: None,
         }))
     }
 
-    /// Asks, where the event is a moment to ask: before the first step, and at an evaluation.
+    /// Asks, where the event is a moment to ask: before the first step, and once the checkpoint of
+    /// an evaluation is on disk, so that nothing is lost by taking the time. Says what kept it from
+    /// asking; no run ends for that.
     pub(super) fn follow(
         &mut self,
         event: &TrainEvent,
         decoder: &Decoder,
         cancelled: &AtomicBool,
-    ) -> Result<()> {
+    ) -> Result<Option<String>> {
         let step = match event {
             TrainEvent::Started {
                 resumed_from: None, ..
             } => 0,
-            TrainEvent::Evaluation { step, .. } if *step > 0 => *step,
-            _ => return Ok(()),
+            TrainEvent::Evaluation { step, .. } => {
+                self.evaluated = Some(*step);
+                return Ok(None);
+            }
+            TrainEvent::Checkpoint { step, .. } if self.evaluated.take() == Some(*step) => *step,
+            _ => return Ok(None),
         };
-        let answers = generate(
+        let asked = generate(
             decoder,
             &self.tokenizer,
             &self.prompts,
             &self.options,
             cancelled,
             &mut |_, _| {},
-        )?;
-        // Half an answer says nothing; the run is about to pause, and will ask again.
-        if cancelled.load(std::sync::atomic::Ordering::Relaxed) {
-            return Ok(());
+        );
+        let answers = match asked {
+            Ok(answers) => answers,
+            Err(refusal) => {
+                return Ok(Some(format!(
+                    "The sample questions could not be answered: {refusal}"
+                )));
+            }
+        };
+        // Half an answer says nothing, and the run is about to pause: this round is left out.
+        if cancelled.load(Ordering::Relaxed) {
+            return Ok(None);
         }
         self.rounds.append(&SampleRound {
             step,
             answers: answers.into_iter().map(|answer| answer.text).collect(),
-        })
+        })?;
+        Ok(None)
     }
 }
 

@@ -5,6 +5,7 @@ use rusqlite::{Row, params};
 use super::{Store, is_taken, now};
 use crate::api::Dataset;
 use crate::error::Result;
+use crate::files::{PendingFolder, remove_folder};
 use crate::home::Home;
 use crate::naming::{Named, resolve, slug, unique};
 
@@ -32,36 +33,47 @@ impl Store {
         resolve("dataset", reference, self.datasets(home)?)
     }
 
-    /// Adds a dataset whose id is made from its name; `place` moves its files to the final folder
-    /// and is undone with the row if either fails.
-    pub(crate) fn add_dataset(
+    /// Adds datasets whose ids are made from their names and gives their folders those names: all
+    /// of it or nothing.
+    pub(crate) fn add_datasets(
         &self,
-        mut dataset: Dataset,
+        datasets: Vec<(Dataset, PendingFolder)>,
         home: &Home,
-        place: impl FnOnce(&Dataset) -> Result<()>,
-    ) -> Result<Dataset> {
-        self.change(|transaction| {
-            dataset.id = unique(&slug(&dataset.name), |id| {
-                is_taken(transaction, "datasets", id) || home.dataset(id).exists()
-            });
-            dataset.folder = home.dataset(&dataset.id);
-            dataset.created_at = now();
-            transaction.execute(
-                "INSERT INTO datasets VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-                params![
-                    dataset.id,
-                    dataset.name,
-                    dataset.conversations as i64,
-                    dataset.shape,
-                    dataset.file,
-                    dataset.sha256,
-                    dataset.bytes as i64,
-                    dataset.created_at,
-                ],
-            )?;
-            place(&dataset)?;
-            Ok(dataset)
-        })
+    ) -> Result<Vec<Dataset>> {
+        let mut placed = Vec::new();
+        let added = self.change(|transaction| {
+            for (mut dataset, pending) in datasets {
+                dataset.id = unique(&slug(&dataset.name), |id| {
+                    is_taken(transaction, "datasets", id) || home.dataset(id).exists()
+                });
+                dataset.folder = home.dataset(&dataset.id);
+                dataset.created_at = now();
+                transaction.execute(
+                    "INSERT INTO datasets VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                    params![
+                        dataset.id,
+                        dataset.name,
+                        dataset.conversations as i64,
+                        dataset.shape,
+                        dataset.file,
+                        dataset.sha256,
+                        dataset.bytes as i64,
+                        dataset.created_at,
+                    ],
+                )?;
+                pending.finish_as(&dataset.folder)?;
+                placed.push(dataset);
+            }
+            Ok(())
+        });
+        if let Err(error) = added {
+            // The rows are gone with the transaction; their folders go too.
+            for dataset in &placed {
+                let _ = remove_folder(&dataset.folder);
+            }
+            return Err(error);
+        }
+        Ok(placed)
     }
 
     /// Forgets a dataset.

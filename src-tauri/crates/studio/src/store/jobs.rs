@@ -46,6 +46,20 @@ impl Store {
     /// Adds a job at the end of its device's queue.
     pub(crate) fn add_job(&self, job: NewJob<'_>) -> Result<i64> {
         self.change(|transaction| {
+            if job.kind == JobKind::Train {
+                let taken: bool = transaction.query_row(
+                    "SELECT EXISTS (SELECT 1 FROM jobs WHERE kind = 'train' AND subject = ?1 AND state IN ('queued', 'running'))",
+                    [job.subject],
+                    |row| row.get(0),
+                )?;
+                if taken {
+                    return Err(Error::new(
+                        "experiment-running",
+                        format!("the experiment `{}` is running or waiting already", job.subject),
+                    )
+                    .with_remedy("Follow it, or pause it first."));
+                }
+            }
             transaction.execute(
                 "INSERT INTO jobs (kind, subject, device, state, lock, pid, created_at)
                  VALUES (?1, ?2, ?3, 'queued', ?4, ?5, ?6)",
@@ -156,7 +170,29 @@ impl Store {
                 let _ = std::fs::remove_file(home.lock(&dead.lock));
             }
         }
-        Ok(alive.into_iter().map(|live| live.job).collect())
+        let alive: Vec<Job> = alive.into_iter().map(|live| live.job).collect();
+        self.free_orphans(&alive)?;
+        Ok(alive)
+    }
+
+    /// An experiment that says it works or waits while no job does so for it lost its process
+    /// between the two rows; it is interrupted, and can be continued or deleted.
+    fn free_orphans(&self, alive: &[Job]) -> Result<()> {
+        let claimed: Vec<String> = {
+            let connection = self.connection();
+            let mut query = connection.prepare_cached(
+                "SELECT id FROM experiments WHERE state IN ('queued', 'running')",
+            )?;
+            let ids = query.query_map([], |row| row.get(0))?;
+            ids.collect::<Result<_, _>>()?
+        };
+        for id in claimed {
+            let worked_on = |job: &Job| job.kind == JobKind::Train && job.subject == id;
+            if !alive.iter().any(worked_on) {
+                self.change(|transaction| interrupt_orphan(transaction, &id))?;
+            }
+        }
+        Ok(())
     }
 
     fn live_rows(&self) -> Result<Vec<Live>> {
@@ -194,6 +230,19 @@ fn bury(transaction: &Transaction<'_>, job: &Job) -> Result<()> {
     Ok(())
 }
 
+/// Marks an experiment as interrupted, unless a job has taken it up in the meantime.
+fn interrupt_orphan(transaction: &Transaction<'_>, id: &str) -> Result<()> {
+    let taken_up: bool = transaction.query_row(
+        "SELECT EXISTS (SELECT 1 FROM jobs WHERE kind = 'train' AND subject = ?1 AND state IN ('queued', 'running'))",
+        [id],
+        |row| row.get(0),
+    )?;
+    if taken_up {
+        return Ok(());
+    }
+    set_state(transaction, id, ExperimentState::Interrupted, None)
+}
+
 fn set_job(
     transaction: &Transaction<'_>,
     id: i64,
@@ -214,10 +263,11 @@ fn set_job(
 /// Whether a living process holds the lock. A shared lock is tried, so that two who look at the
 /// same time do not take each other for the owner.
 fn is_held(home: &Home, lock: &str) -> bool {
-    let Ok(file) = File::open(home.lock(lock)) else {
-        return false;
-    };
-    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+    match File::open(home.lock(lock)) {
+        Ok(file) => matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)),
+        // A file that cannot be opened now, for whatever other reason, proves no death.
+        Err(source) => source.kind() != std::io::ErrorKind::NotFound,
+    }
 }
 
 fn request(word: &str) -> Option<Request> {

@@ -226,7 +226,7 @@ fn a_run_can_be_watched() {
         })
         .collect();
     assert_eq!(steps[0], 0, "before the first step it is the untuned model");
-    assert_eq!(steps[1..], evaluated);
+    assert_eq!(steps[1..], evaluated, "once after each evaluation");
     assert!(samples.rounds.iter().all(|round| round.answers.len() == 2));
 
     let batch =
@@ -296,4 +296,39 @@ fn an_evaluation_can_be_kept() {
     };
     let refused = quiet(|session| api::evaluate(&place.studio, nowhere, session)).unwrap_err();
     assert_eq!(refused.code, "keep-experiment");
+}
+
+/// A held-out question that the model cannot take is passed over; the run does not fail for it.
+#[test]
+fn a_question_that_is_too_long_is_not_asked() {
+    let place = Place::new();
+    let rows: Vec<String> = (0..12)
+        .map(|row| {
+            let question = "x".repeat(if row < 6 { 300 } else { 3 });
+            json!({"prompt": question, "answer": row.to_string()}).to_string()
+        })
+        .collect();
+    fs::write(place.path("long.jsonl"), rows.join("\n")).unwrap();
+    let import = |name: &str, file: &str| {
+        let import = DataImportRequest {
+            path: place.path(file),
+            name: Some(name.to_owned()),
+            ..DataImportRequest::default()
+        };
+        quiet(|session| api::data_import(&place.studio, import, session)).unwrap();
+    };
+    import("numbers", "numbers.jsonl");
+    import("long", "long.jsonl");
+    let start = place.start(&[
+        "validation_dataset=long",
+        "max_steps=2",
+        "max_length_inference=2",
+    ]);
+    let run = quiet(|session| api::experiment_start(&place.studio, start, session)).unwrap();
+    assert_eq!(run.state, ExperimentState::Finished);
+    let samples =
+        quiet(|session| api::experiments_samples(&place.studio, request(&run.id), session))
+            .unwrap();
+    let rows: Vec<u64> = samples.prompts.iter().map(|prompt| prompt.row).collect();
+    assert_eq!(rows, [6, 7, 8]);
 }
