@@ -11,7 +11,6 @@ mod commands;
 mod desktop;
 mod events;
 mod files;
-mod home;
 mod menu;
 mod quit;
 mod start;
@@ -49,7 +48,8 @@ fn main() -> ExitCode {
 #[expect(clippy::exit, reason = "in what Tauri generates")]
 fn run() -> Result<(), Box<dyn std::error::Error>> {
     let studio = Arc::new(Studio::open()?);
-    let home = home::folder()?;
+    let home = studio.folder().to_owned();
+    attune_studio::compute_in_background();
     start::need_display()?;
     // First: a second start must end before it does anything else.
     let app = tauri::Builder::default()

@@ -35,8 +35,8 @@ async function becomes(place: Place, state: string): Promise<Experiment> {
 
 /** The steps of the run as its log has them: each once, none left out. */
 async function steps(place: Place, id: string): Promise<number[]> {
-  const { history } = await place.attune<{ history: { event: string; step?: number }[] }>('experiments', 'show', id);
-  return history.filter(({ event }) => event === 'step').map(({ step }) => step ?? 0);
+  const { events } = await place.attune<{ events: { event: string; step?: number }[] }>('experiments', 'show', id);
+  return events.filter(({ event }) => event === 'step').map(({ step }) => step ?? 0);
 }
 
 async function asks(window: Window, question: string): Promise<string> {

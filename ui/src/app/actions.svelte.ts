@@ -59,15 +59,20 @@ export class Actions {
     return true;
   }
 
+  /** Does what a native menu's item stands for. */
+  choose(id: string): void {
+    const action = this.find(id);
+    if (!action || (behindDialog() && !action.modal)) return;
+    void this.#do(action);
+  }
+
   /** Does what a key press stands for. */
   press(event: KeyboardEvent): void {
     if (event.defaultPrevented || event.isComposing) return;
     const target = event.target instanceof HTMLElement ? event.target : null;
     const typing = target?.matches('input:not([type=checkbox], [type=radio], [type=range]), textarea, [contenteditable=true]') ?? false;
-    // A dialog owns the keyboard; only its own controls may act.
-    const behindDialog = document.querySelector('[role=dialog][data-modal], [role=alertdialog]') !== null;
     const action = this.available.find(({ shortcut }) => shortcut !== undefined && matches(shortcut, event) && !(typing && types(shortcut)));
-    if (!action || (behindDialog && !action.modal)) return;
+    if (!action || (behindDialog() && !action.modal)) return;
     event.preventDefault();
     void this.#do(action);
   }
@@ -79,4 +84,9 @@ export class Actions {
       this.#failed(thrown);
     }
   }
+}
+
+/** A dialog owns the window; only its own controls may act, and what says that it may. */
+function behindDialog(): boolean {
+  return document.querySelector('[role=dialog][data-modal], [role=alertdialog]') !== null;
 }

@@ -38,6 +38,7 @@ mod weights;
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock};
 
+pub use attune_engine::compute_in_background;
 pub use error::{Error, Result};
 
 use estimate::Counts;
@@ -77,6 +78,11 @@ impl Studio {
             counters: Counters::default(),
             counts: Counts::default(),
         }
+    }
+
+    /// The home folder, where everything of a person lies.
+    pub fn folder(&self) -> &std::path::Path {
+        self.home.root()
     }
 
     pub(crate) fn home(&self) -> &Home {

@@ -41,7 +41,7 @@ export function measure(conversation: Conversation): { tokens: number; trained: 
 function tokens(conversation: Conversation, everything: boolean): RenderedToken[] {
   return parts(conversation).flatMap(({ text, trained }) =>
     (text.match(piece) ?? []).flatMap((text): RenderedToken[] => {
-      const token = { id: number(text), text, trained: trained || everything, stop: text === '<|im_end|>' };
+      const token = { id: number(text), text, trained: trained || everything, stop: (trained || everything) && text === '<|im_end|>' };
       // A picture takes several tokens; the last completes it.
       if (/\p{Extended_Pictographic}/u.test(text)) return [{ ...token, id: 176, text: '' }, { ...token, id: 223, text: '' }, token];
       return [token];
