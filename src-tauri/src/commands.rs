@@ -1,8 +1,12 @@
 //! What the page may call: every command of `studio`, and the few things only a window has.
 
-#![expect(
-    clippy::wildcard_imports,
-    reason = "the list names its requests and replies, and grows"
+// clippy permits it in tests by itself.
+#![cfg_attr(
+    not(test),
+    expect(
+        clippy::wildcard_imports,
+        reason = "the list names its requests and replies, and grows"
+    )
 )]
 
 use std::path::PathBuf;

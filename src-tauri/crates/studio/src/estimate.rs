@@ -118,19 +118,18 @@ fn lengths(
 ) -> Result<Lengths> {
     let key = (model.to_owned(), dataset.id.clone());
     let known = lock(&studio.counts).get(&key).cloned();
-    let counts = match known {
-        Some(counts) => counts,
-        None => {
-            let tokenizer = Tokenizer::from_folder(model)?;
-            session.check()?;
-            let counts = datasets::spread(dataset, MEASURED)?
-                .iter()
-                .filter_map(|one| Some(tokenizer.sample(one, usize::MAX).ok()?.len()))
-                .collect();
-            let counts = Arc::new(counts);
-            lock(&studio.counts).insert(key, Arc::clone(&counts));
-            counts
-        }
+    let counts = if let Some(counts) = known {
+        counts
+    } else {
+        let tokenizer = Tokenizer::from_folder(model)?;
+        session.check()?;
+        let counts = datasets::spread(dataset, MEASURED)?
+            .iter()
+            .filter_map(|one| Some(tokenizer.sample(one, usize::MAX).ok()?.len()))
+            .collect();
+        let counts = Arc::new(counts);
+        lock(&studio.counts).insert(key, Arc::clone(&counts));
+        counts
     };
     session.check()?;
     let limit = config.max_length;

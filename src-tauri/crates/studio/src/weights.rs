@@ -178,17 +178,16 @@ pub(crate) fn with_loaded<T>(
         }
     };
     let found = slot.iter().position(|loaded| loaded.files == *files);
-    let loaded = match found {
-        Some(place) => slot.remove(place),
-        None => {
-            slot.truncate(KEPT - 1);
-            // In memory they are f32, on disk half of that at least; a second model is a comfort.
-            let needed = folder_size(&files.base) * 2;
-            if memory::measure().available < needed + needed / 4 {
-                slot.clear();
-            }
-            load(files, session)?
+    let loaded = if let Some(place) = found {
+        slot.remove(place)
+    } else {
+        slot.truncate(KEPT - 1);
+        // In memory they are f32, on disk half of that at least; a second model is a comfort.
+        let needed = folder_size(&files.base) * 2;
+        if memory::measure().available < needed + needed / 4 {
+            slot.clear();
         }
+        load(files, session)?
     };
     let result = work(&loaded, session);
     slot.insert(0, loaded);

@@ -152,8 +152,9 @@ fn an_estimate_is_what_comes() {
             .map(|part| part.bytes)
             .sum::<u64>()
     );
-    let experiments =
-        quiet(|session| api::experiments_list(&place.studio, Default::default(), session));
+    let experiments = quiet(|session| {
+        api::experiments_list(&place.studio, api::ExperimentsListRequest {}, session)
+    });
     assert_eq!(
         experiments.unwrap(),
         [],
