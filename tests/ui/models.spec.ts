@@ -78,7 +78,7 @@ test('data dropped here still becomes a dataset', async ({ page }) => {
 
 test('an empty machine is told where models come from, and the bundled one is installed', async ({ page }) => {
   await open(page, '/models', { scenario: 'empty' });
-  await expect(page.getByText('/root/.cache/huggingface/hub')).toBeVisible();
+  await expect(page.getByText('/data/huggingface/hub')).toBeVisible();
   await expect(page.getByText('Attune downloads nothing yet')).toBeVisible();
   expect(await barriers(page, 'main')).toEqual([]);
   await page.getByRole('button', { name: 'Install the bundled model' }).click();

@@ -25,7 +25,7 @@ const report: DoctorReport = {
   disk: { total: 994 * gigabyte, available: 412 * gigabyte },
   home: '/Users/ada/Library/Application Support/attune',
   home_reason: "the platform's application-data folder",
-  model_cache: '/Users/ada/.cache/huggingface/hub',
+  model_cache: '/data/huggingface/hub',
   capacity: [
     { method: 'full', title: 'Full fine-tuning', parameters: 1_235_814_400 },
     { method: 'lora', title: 'LoRA', parameters: 4_022_468_096 },
@@ -48,7 +48,7 @@ const small: DoctorReport = {
   disk: { total: 20 * gigabyte, available: 1.2 * gigabyte },
   home: '/data/attune',
   home_reason: 'ATTUNE_HOME',
-  model_cache: '/root/.cache/huggingface/hub',
+  model_cache: '/data/huggingface/hub',
   capacity: [{ method: 'lora', title: 'LoRA', parameters: 134_515_008 }],
   findings: ['Only 1200 MB are free where Attune keeps its files.', '/data/attune cannot be written. Set ATTUNE_HOME to another folder.'],
 };
