@@ -25,7 +25,7 @@ const report: DoctorReport = {
   disk: { total: 994 * gigabyte, available: 412 * gigabyte },
   home: '/Users/ada/Library/Application Support/attune',
   home_reason: "the platform's application-data folder",
-  model_cache: '/data/huggingface/hub',
+  model_cache: '/Users/ada/.cache/huggingface/hub',
   capacity: [
     { method: 'full', title: 'Full fine-tuning', parameters: 1_235_814_400 },
     { method: 'lora', title: 'LoRA', parameters: 4_022_468_096 },
