@@ -12,10 +12,22 @@ export async function open(page: Page, route: string, options: { scenario?: stri
 
 /** What axe finds that keeps people from using the page, or the part of it that `within` selects. */
 export async function barriers(page: Page, within = 'body'): Promise<string[]> {
+  await settled(page);
   const { violations } = await new AxeBuilder({ page }).include(within).analyze();
   return violations
     .filter(({ impact }) => impact === 'serious' || impact === 'critical')
     .flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.html.slice(0, 160)} ${node.failureSummary?.split('\n').slice(1, 3).join(' ')}`));
+}
+
+/** Waits until colours have changed: half-way between two themes nothing can be read, and nobody has to. */
+async function settled(page: Page): Promise<void> {
+  await page.evaluate(async () => {
+    const frame = () => new Promise((done) => requestAnimationFrame(done));
+    await frame();
+    await frame();
+    const ending = document.getAnimations().filter((animation) => Number.isFinite(animation.effect?.getComputedTiming().endTime));
+    await Promise.all(ending.map((animation) => animation.finished.catch(() => undefined)));
+  });
 }
 
 /** Every test also fails on a script error and on what the window's content security policy refuses. */
