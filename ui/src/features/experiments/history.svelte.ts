@@ -4,7 +4,8 @@ import type { Experiment } from '../../backend/generated/types';
 import { emptySeries, RunRecord, type RunSeries } from './run-record';
 
 /** Milliseconds between two looks: while the run works or waits, and otherwise. */
-const busy = 300;
+// Each look draws five charts anew; where no graphics processor helps, more often would take the time training needs.
+const busy = 1_000;
 const idle = 2_000;
 /** A reply with so many events is a part of a long history: the next part is asked for at once. */
 const many = 1_000;
