@@ -11,6 +11,8 @@ mod commands;
 mod desktop;
 mod events;
 mod files;
+#[cfg(target_os = "linux")]
+mod graphics;
 mod menu;
 mod quit;
 mod start;

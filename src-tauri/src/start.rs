@@ -74,6 +74,15 @@ pub(crate) fn prepare() {
     if Path::new("/proc/driver/nvidia/version").exists() && env::var_os(FAST_PATH_OFF).is_none() {
         set(FAST_PATH_OFF, "1");
     }
+    // Without a graphics processor it would layer the page with an imitated one, which costs several
+    // times as much of the processor as training a small model. Painted directly, the page looks the same.
+    #[cfg(target_os = "linux")]
+    {
+        const LAYERS_OFF: &str = "WEBKIT_DISABLE_COMPOSITING_MODE";
+        if crate::graphics::imitated() && env::var_os(LAYERS_OFF).is_none() {
+            set(LAYERS_OFF, "1");
+        }
+    }
     // It makes a language `C` of the locale of containers and servers, and then pages that sort or
     // print numbers break. Of plain `C` it makes English; files keep their UTF-8 names.
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
