@@ -22,6 +22,7 @@ use tokio::sync::mpsc;
 
 use crate::awake::Awake;
 use crate::calls::{Calls, How, Work};
+use crate::page_menu::{self, PageMenu};
 use crate::{desktop, events, files};
 
 type Outcome<T> = Result<T, Error>;
@@ -36,6 +37,16 @@ fn interrupt(calls: State<'_, Calls>, call: u64, how: How) {
 #[tauri::command]
 fn ready(app: AppHandle) {
     files::page_listens(&app);
+}
+
+/// Shows the menus of the page. On the main thread, as every command that is not `async`: so the
+/// last list that was sent is the one that stays.
+#[tauri::command]
+fn show_menus(app: AppHandle, menus: Vec<PageMenu>) -> Outcome<()> {
+    page_menu::show(&app, menus).map_err(|source| {
+        Error::new("menu", format!("the menu cannot be changed: {source}"))
+            .with_remedy("Everything in it is also found with the search of the window.")
+    })
 }
 
 /// Tells the desktop something.
@@ -72,7 +83,7 @@ macro_rules! adapters {
 
         /// Serves the page.
         pub(crate) fn handler() -> impl Fn(Invoke) -> bool + Send + Sync + 'static {
-            tauri::generate_handler![interrupt, ready, notify, copy_text, reveal, $($name),+]
+            tauri::generate_handler![interrupt, ready, show_menus, notify, copy_text, reveal, $($name),+]
         }
     };
 }
@@ -136,7 +147,14 @@ mod tests {
 
     use super::*;
 
-    const OWN: [&str; 5] = ["interrupt", "ready", "notify", "copy_text", "reveal"];
+    const OWN: [&str; 6] = [
+        "interrupt",
+        "ready",
+        "show_menus",
+        "notify",
+        "copy_text",
+        "reveal",
+    ];
 
     /// What the page needs beside our commands: to hear events, and to choose files.
     const GRANTED: [&str; 4] = [

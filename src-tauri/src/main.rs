@@ -14,6 +14,7 @@ mod files;
 #[cfg(target_os = "linux")]
 mod graphics;
 mod menu;
+mod page_menu;
 mod quit;
 mod start;
 mod window;
@@ -28,6 +29,7 @@ use awake::Awake;
 use calls::Calls;
 use desktop::Clipboard;
 use files::Inbox;
+use page_menu::PageMenus;
 use quit::Quit;
 
 // Training allocates and frees large blocks in every step; the system's allocator on Linux keeps
@@ -62,6 +64,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         .manage(Awake::default())
         .manage(Inbox::default())
         .manage(Clipboard::default())
+        .manage(PageMenus::default())
         .manage(Quit::default())
         .manage(window::Place::new(&home))
         .menu(menu::build)

@@ -1,4 +1,5 @@
 //! The native menu. An item's id is that of the page's action, and choosing it does that action.
+//! What can be done on every page stands here; [`crate::page_menu`] adds what only one page can.
 
 use tauri::menu::{Menu, MenuBuilder, MenuItemBuilder, Submenu, SubmenuBuilder};
 use tauri::{AppHandle, Emitter, Wry};
@@ -131,11 +132,17 @@ fn add<'m>(
         }
         let mut item = MenuItemBuilder::with_id(id, title);
         if !keys.is_empty() {
-            item = item.accelerator(keys.replace("Mod", "CmdOrCtrl"));
+            item = item.accelerator(accelerator(keys));
         }
         menu = menu.item(&item.build(app)?);
     }
     Ok(menu)
+}
+
+/// The page's keys in the menu's words. The menu takes them before the page hears of them, and has
+/// the page do the action; where it leaves them to the page, the page does it by itself.
+pub(crate) fn accelerator(keys: &str) -> String {
+    keys.replace("Mod", "CmdOrCtrl")
 }
 
 /// Does what was chosen, or has the page do it.
@@ -175,6 +182,9 @@ mod tests {
                 actions(&path, found);
                 continue;
             }
+            if path.to_string_lossy().ends_with(".test.ts") {
+                continue;
+            }
             let Ok(text) = fs::read_to_string(&path) else {
                 continue;
             };
@@ -193,7 +203,10 @@ mod tests {
         let mut known = HashMap::new();
         actions(&page, &mut known);
         assert!(known.len() > 10, "{known:?}");
-        for (id, title, keys) in [FILE, VIEW, GO, SETTINGS].concat() {
+        for (id, title, keys) in [FILE, VIEW, GO, SETTINGS, LEAVE].concat() {
+            // Which of two items with the same keys is done would be left to chance.
+            let other = (known.iter()).find(|(other, theirs)| **other != id && *theirs == keys);
+            assert!(keys.is_empty() || other.is_none(), "{title}: {other:?}");
             if id.is_empty() || id.starts_with("window.") {
                 continue;
             }

@@ -1,6 +1,12 @@
 import { expect, open, test } from './page';
 
+interface Menu {
+  title: string;
+  sections: { id: string; title: string; shortcut: string | null; enabled: boolean }[][];
+}
+
 interface Memory {
+  menus: Menu[][];
   drop(drop: { kind: string; paths: string[]; x: number; y: number }): void;
   menu(item: string): void;
   openFiles(paths: string[]): void;
@@ -78,6 +84,45 @@ test('the native menu and files opened from the desktop reach the same actions',
   await expect(page).toHaveURL(/#\/models$/);
   await page.evaluate(() => (window as unknown as { attune: Memory }).attune.openFiles(['/tmp/a.jsonl']));
   await expect(page).toHaveURL(/#\/import\?path=/);
+});
+
+test('the native menu holds what the page can do, says what it cannot do now, and does it', async ({ page }) => {
+  const sent = () => page.evaluate(() => (window as unknown as { attune: Memory }).attune.menus);
+  const shown = async () => (await sent()).at(-1) ?? [];
+  const item = async (id: string) => (await shown()).flatMap(({ sections }) => sections.flat()).find((item) => item.id === id);
+  const titles = async () => (await shown()).map(({ title }) => title);
+  const choose = (id: string) => page.evaluate((id) => (window as unknown as { attune: Memory }).attune.menu(id), id);
+
+  await open(page, '/experiment/gsm8k-qwen3/charts');
+  await expect.poll(titles).toEqual(['Experiment']);
+  await expect.poll(() => item('run.pause')).toEqual({ id: 'run.pause', title: 'Pause (P)', shortcut: null, enabled: true });
+  expect(await item('run.delete')).toMatchObject({ title: 'Delete', enabled: false });
+  expect(await item('run.tab.logs')).toMatchObject({ title: 'Logs', shortcut: 'Alt+6', enabled: true });
+  expect(await item('go.home')).toBeUndefined();
+
+  // A tab has its own, which stand behind those of the page.
+  await choose('run.tab.logs');
+  await expect(page).toHaveURL(/\/logs$/);
+  await expect.poll(() => item('run.logs.search')).toMatchObject({ shortcut: 'Mod+F' });
+  expect((await shown())[0].sections.map((items) => items[0].id)).toEqual(['run.pause', 'run.charts.log', 'run.tab.charts', 'run.logs.search']);
+
+  await choose('run.pause');
+  await expect.poll(() => item('run.pause')).toMatchObject({ title: 'Continue (P)' });
+  await expect.poll(() => item('run.delete')).toMatchObject({ enabled: true });
+
+  // The run's progress is not the menu's business.
+  const before = (await sent()).length;
+  await page.waitForTimeout(1500);
+  expect((await sent()).length).toBe(before);
+
+  // From page to page at once, without a moment in which there is no menu.
+  await choose('go.datasets');
+  await expect.poll(titles).toEqual(['Datasets']);
+  expect((await sent()).slice(before).map((menus) => menus.map(({ title }) => title))).toEqual([['Datasets']]);
+  await choose('go.chat');
+  await expect.poll(titles).toEqual(['Chat']);
+  await page.evaluate(() => (location.hash = '#/gallery'));
+  await expect.poll(async () => (await sent()).at(-1)).toEqual([]);
 });
 
 test('a shortcut does not act behind a dialog', async ({ page }) => {

@@ -18,14 +18,15 @@ const desktop = resolve(import.meta.dirname, 'desktop.py');
 
 export type Role = 'button' | 'link' | 'heading' | 'textbox' | 'tab' | 'radio' | 'checkbox' | 'switch' | 'option' | 'menuitem' | 'combobox' | 'dialog' | 'row' | 'status' | 'alert' | 'progressbar';
 
-/** Asks until there is an answer other than null, undefined and false. */
+/** Asks until there is an answer other than null, undefined and false; more seldom the longer it takes, since asking takes time from what is waited for. */
 export async function until<T>(what: string, look: () => Promise<T | null | undefined | false>, patience = 20_000): Promise<T> {
-  const end = Date.now() + patience;
+  const start = Date.now();
   for (;;) {
     const found = await look();
     if (found !== null && found !== undefined && found !== false) return found;
-    if (Date.now() > end) throw new Error(`${what}: not within ${patience / 1000} s`);
-    await new Promise((done) => setTimeout(done, 100));
+    const waited = Date.now() - start;
+    if (waited > patience) throw new Error(`${what}: not within ${patience / 1000} s`);
+    await new Promise((done) => setTimeout(done, Math.min(Math.max(waited / 10, 100), 1000)));
   }
 }
 
@@ -49,6 +50,7 @@ export interface Thing {
   role: string;
   name: string;
   showing: boolean;
+  enabled: boolean;
   keys: string;
 }
 
@@ -107,6 +109,9 @@ export class Place {
   }
 
   async clear(): Promise<void> {
+    // Also what a test that ran out of time was about to start: the next one, or its second try,
+    // has the screen for itself.
+    for (const pid of processesOf(this.home)) end(pid);
     for (const window of this.#running) await window.kill();
     for (const leave of this.leaving) await leave();
     closeSync(this.log);
@@ -116,6 +121,7 @@ export class Place {
 
 export class Window {
   #ended = false;
+  #moves = 0;
 
   private constructor(
     readonly place: Place,
@@ -194,8 +200,21 @@ export class Window {
     }
   }
 
-  go(address: string): Promise<void> {
-    return this.page.execute('location.hash = arguments[0];', address);
+  /** Opens a place of the window. */
+  async go(address: string): Promise<void> {
+    this.#moves += 1;
+    // WebKitWebDriver loses the answer of a script in whose middle the address changes.
+    await this.page.execute('setTimeout(() => { location.hash = arguments[0]; window.moves = arguments[1]; }, 0);', address, this.#moves);
+    // Not the address itself: a page may lead on at once.
+    await until(`the address changes to ${address}`, async () => {
+      try {
+        return (await this.page.execute<number | null>('return window.moves ?? null;')) === this.#moves;
+      } catch (thrown) {
+        // It changed in the middle of this question, which can be asked again.
+        if (thrown instanceof WebDriverError) return false;
+        throw thrown;
+      }
+    });
   }
 
   address(): Promise<string> {
@@ -235,29 +254,45 @@ export class Window {
   async kill(): Promise<void> {
     if (this.#ended) return;
     this.#ended = true;
-    try {
-      if (this.alive) process.kill(this.pid, 'SIGKILL');
-    } catch {
-      // It ended by itself just now.
-    }
+    if (this.alive) end(this.pid);
     this.driver.kill('SIGTERM');
     await until('the driver ends', async () => this.driver.exitCode !== null || this.driver.signalCode !== null);
     await until('the program ends', async () => !this.alive);
   }
 }
 
+/** The driver, the program and its helpers: whatever was started for this home folder. */
+function processesOf(home: string): number[] {
+  return readdirSync('/proc').filter((entry) => {
+    if (!/^\d+$/.test(entry)) return false;
+    try {
+      return readFileSync(`/proc/${entry}/environ`, 'utf8').split('\0').includes(`ATTUNE_HOME=${home}`);
+    } catch {
+      // It ended while we looked, or is not ours.
+      return false;
+    }
+  }).map(Number);
+}
+
 /** The program that serves this home folder. */
 function processOf(home: string): number {
-  for (const entry of readdirSync('/proc')) {
-    if (!/^\d+$/.test(entry)) continue;
+  const pid = processesOf(home).find((pid) => {
     try {
-      if (readlinkSync(`/proc/${entry}/exe`) !== program) continue;
-      if (readFileSync(`/proc/${entry}/environ`, 'utf8').split('\0').includes(`ATTUNE_HOME=${home}`)) return Number(entry);
+      return readlinkSync(`/proc/${pid}/exe`) === program;
     } catch {
-      // It ended while we looked.
+      return false;
     }
+  });
+  if (pid === undefined) throw new Error(`no program serves ${home}`);
+  return pid;
+}
+
+function end(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It ended by itself just now.
   }
-  throw new Error(`no program serves ${home}`);
 }
 
 export const test = base.extend<{ place: Place }>({

@@ -53,6 +53,7 @@ def tree():
                     "role": thing.get_role_name(),
                     "name": thing.get_name(),
                     "showing": states.contains(Atspi.StateType.SHOWING),
+                    "enabled": states.contains(Atspi.StateType.SENSITIVE),
                     "keys": keys(thing),
                 }
             )

@@ -32,6 +32,59 @@ test('the menu has every command of the window with its keys, and does it', asyn
   await until('the palette closes', async () => (await window.count('dialog', null)) === 0);
 });
 
+test('the menu has what the page can do, with its keys, and does it', async ({ place }) => {
+  test.setTimeout(240_000);
+  const window = await place.start();
+  const items = async () => (await things()).filter(({ role }) => role === 'menu item' || role === 'menu');
+  const item = async (name: string) => (await items()).find((item) => item.name === name);
+  const shows = (name: string, enabled = true) => until(`the menu shows “${name}”`, async () => {
+    const found = await item(name);
+    return found?.enabled === enabled && found;
+  }, 60_000);
+  const press = async (keys: string) => xdotool('windowactivate', '--sync', await window.id(), 'key', keys);
+
+  await shows('Try it now: tune the starter model');
+  await screen('press', 'Try it now: tune the starter model');
+  await until('the experiment opens', async () => (await window.address()).startsWith('#/experiment/'), 60_000);
+  await shows('Delete', false);
+  expect(await item('Experiment')).toMatchObject({ role: 'menu' });
+  expect((await shows('Logs')).keys).toContain('<Alt>6');
+  expect((await shows('Rename')).keys).toContain('F2');
+
+  // It says what would happen now.
+  await shows('Pause (P)');
+  const state = async () => (await place.attune<{ state: string }[]>('experiments', 'list'))[0].state;
+  await until('it tunes', async () => (await state()) === 'running', 60_000);
+  await screen('press', 'Pause (P)');
+  await until('it is paused', async () => (await state()) === 'paused', 60_000);
+  await shows('Continue (P)');
+  await shows('Delete');
+
+  // Keys of the menu, and a letter that stays one where one types.
+  await press('alt+6');
+  await until('the log', async () => (await window.address()).endsWith('/logs'));
+  await shows('Search the log');
+  await press('ctrl+f');
+  const typed = () => window.page.execute<string | null>(`return document.activeElement.matches('input') ? document.activeElement.value : null;`);
+  await until('the field has the keyboard', async () => (await typed()) !== null);
+  await press('p');
+  await until('the letter is typed', async () => (await typed()) === 'p');
+  expect(await state()).toBe('paused');
+
+  // They leave with the page.
+  await window.go('#/home');
+  await until('the menu of the experiment is gone', async () => !(await items()).some(({ name }) => name === 'Experiment' || name === 'Continue (P)'));
+
+  // A key acts once, though the menu and the page both know it: twice would close the panel again.
+  const models = await place.attune<{ id: string }[]>('models', 'list');
+  await window.go(`#/chat?model=${encodeURIComponent(models[0].id)}`);
+  expect((await shows('Sampling settings')).keys).toContain('<Primary><Shift>s');
+  await press('ctrl+shift+s');
+  await window.sees('Temperature');
+  await new Promise((done) => setTimeout(done, 700));
+  await window.sees('Temperature');
+});
+
 test('everything can be made larger', async ({ place }) => {
   const window = await place.start();
   const width = () => window.page.execute<number>('return window.innerWidth;');

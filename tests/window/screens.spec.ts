@@ -21,7 +21,7 @@ async function photograph(window: Window, name: string, address: string): Promis
 }
 
 test('every screen in light and dark', async ({ place }) => {
-  test.setTimeout(420_000);
+  test.setTimeout(900_000);
   const window = await place.start();
   await window.sees('Try it now');
   await photograph(window, '01-first-start', '#/home');
@@ -35,7 +35,7 @@ test('every screen in light and dark', async ({ place }) => {
   const { id } = await run(place);
   await photograph(window, '03-home-running', '#/home');
   await photograph(window, '04-experiment-running', `#/experiment/${id}/charts`);
-  await until('it is done', async () => (await run(place)).state === 'finished', 300_000);
+  await until('it is done', async () => (await run(place)).state === 'finished', 600_000);
 
   const datasets = await place.attune<{ id: string }[]>('data', 'list');
   const models = await place.attune<{ id: string }[]>('models', 'list');

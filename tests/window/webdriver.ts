@@ -9,9 +9,12 @@ export interface Element {
 export class WebDriverError extends Error {
   constructor(
     readonly code: string,
+    /** What the driver was asked to do. */
+    readonly command: string,
     message: string,
+    options?: ErrorOptions,
   ) {
-    super(`${code}: ${message}`);
+    super(`${code} in ${command}${message === '' ? '' : `: ${message}`}`, options);
   }
 }
 
@@ -28,8 +31,8 @@ export class WebDriver {
     return new WebDriver(server, sessionId);
   }
 
-  #ask<T>(method: string, path: string, body?: unknown): Promise<T> {
-    return request<T>(this.server, method, `/session/${this.session}${path}`, body);
+  #ask<T>(method: string, path: string, body?: unknown, command = `${method} ${path}`): Promise<T> {
+    return request<T>(this.server, method, `/session/${this.session}${path}`, body, command);
   }
 
   /** Runs the body of a function in the page; a promise is waited for. */
@@ -41,8 +44,10 @@ export class WebDriver {
         (value) => done({ value: value === undefined ? null : value }),
         (thrown) => done({ thrown: thrown && thrown.message ? thrown.name + ': ' + thrown.message : JSON.stringify(thrown) }),
       );`;
-    const outcome = await this.#ask<{ value?: T; thrown?: string }>('POST', '/execute/async', { script: wrapped, args });
-    if (outcome.thrown !== undefined) throw new WebDriverError('script', outcome.thrown);
+    // What is particular to a script stands at its end, behind the helpers.
+    const command = `POST /execute/async (${script.replace(/\s+/g, ' ').trim().slice(-200)})`;
+    const outcome = await this.#ask<{ value?: T; thrown?: string }>('POST', '/execute/async', { script: wrapped, args }, command);
+    if (outcome.thrown !== undefined) throw new WebDriverError('script', command, outcome.thrown);
     return outcome.value as T;
   }
 
@@ -67,14 +72,21 @@ export class WebDriver {
   }
 }
 
-async function request<T>(server: string, method: string, path: string, body?: unknown): Promise<T> {
-  const response = await fetch(server + path, {
-    method,
-    headers: { 'Content-Type': 'application/json' },
-    body: body === undefined ? undefined : JSON.stringify(body),
-    signal: AbortSignal.timeout(60_000),
-  });
-  const { value } = (await response.json()) as { value: T & { error?: string; message?: string } };
-  if (!response.ok) throw new WebDriverError(value?.error ?? String(response.status), value?.message ?? '');
+async function request<T>(server: string, method: string, path: string, body?: unknown, command = `${method} ${path}`): Promise<T> {
+  let response: Response;
+  let answer: { value: T & { error?: string; message?: string } };
+  try {
+    response = await fetch(server + path, {
+      method,
+      headers: { 'Content-Type': 'application/json' },
+      body: body === undefined ? undefined : JSON.stringify(body),
+      signal: AbortSignal.timeout(60_000),
+    });
+    answer = (await response.json()) as typeof answer;
+  } catch (thrown) {
+    throw new WebDriverError('no answer', command, thrown instanceof Error ? thrown.message : String(thrown), { cause: thrown });
+  }
+  const { value } = answer;
+  if (!response.ok) throw new WebDriverError(value?.error ?? String(response.status), command, value?.message ?? '');
   return value;
 }

@@ -21,25 +21,58 @@ export interface Action {
   run: () => unknown;
 }
 
+/** Somebody who can do something: the frame, a page, a part of a page. */
+interface Source {
+  list: () => Action[];
+  /** Whether it stays when the page goes. */
+  frame: boolean;
+  /** Grows in the order in which components are made: a page comes before its parts. */
+  number: number;
+}
+
+interface Listed {
+  action: Action;
+  source: Source;
+  /** Whether it can be done now. */
+  possible: boolean;
+}
+
 export class Actions {
-  #sources = $state.raw<{ list: () => Action[] }[]>([]);
+  #sources = $state.raw<Source[]>([]);
+  #made = 0;
   #failed: (thrown: unknown) => void;
 
   constructor(failed: (thrown: unknown) => void) {
     this.#failed = failed;
   }
 
-  /** Those that can be done now; what was registered last comes first and wins a shortcut. */
-  get available(): Action[] {
+  /** Each id once, what was registered last first. */
+  get #listed(): Listed[] {
     const seen = new Set<string>();
     return this.#sources
-      .flatMap((source) => source.list())
-      .filter((action) => !seen.has(action.id) && (seen.add(action.id), action.when?.() ?? true));
+      .flatMap((source) => source.list().map((action) => ({ action, source })))
+      .filter(({ action }) => !seen.has(action.id) && seen.add(action.id))
+      .map(({ action, source }) => ({ action, source, possible: action.when?.() ?? true }));
   }
 
-  /** Adds actions until the returned function is called. The list is read anew each time. */
-  add(list: () => Action[]): () => void {
-    const source = { list };
+  /** Those that can be done now; what was registered last comes first and wins a shortcut. */
+  get available(): Action[] {
+    return this.#listed.filter(({ possible }) => possible).map(({ action }) => action);
+  }
+
+  /** Those of the page that is open, in the order of its parts, and whether they can be done now. */
+  get ofPage(): { action: Action; possible: boolean }[] {
+    return this.#listed.filter(({ source }) => !source.frame).sort((one, other) => one.source.number - other.source.number);
+  }
+
+  /** A list of actions to add. It is read anew each time. */
+  source(list: () => Action[], frame = false): Source {
+    this.#made += 1;
+    return { list, frame, number: this.#made };
+  }
+
+  /** Adds actions until the returned function is called. */
+  add(source: Source): () => void {
     // An effect that registers must not depend on what is registered.
     untrack(() => (this.#sources = [source, ...this.#sources]));
     return () => {

@@ -5,6 +5,7 @@ import { Activity } from './activity.svelte';
 import { Chrome } from './chrome.svelte';
 import { Confirmation } from './confirmation.svelte';
 import { Drops, type DropTarget } from './drops.svelte';
+import { NativeMenu } from './native-menu';
 import { Navigation } from './navigation.svelte';
 import { PreferenceKeeper } from './preferences.svelte';
 import { Theme } from './theme.svelte';
@@ -22,11 +23,13 @@ export class Application {
   readonly drops = new Drops((thrown) => this.toasts.error(thrown));
   readonly preferences: PreferenceKeeper;
   readonly activity: Activity;
+  readonly nativeMenu: NativeMenu;
 
   constructor(backend: Backend) {
     this.backend = backend;
     this.preferences = new PreferenceKeeper(backend, this.toasts, this.theme);
     this.activity = new Activity(backend, this.toasts, this.navigation, this.chrome, this.preferences);
+    this.nativeMenu = new NativeMenu(backend);
   }
 }
 
@@ -44,10 +47,15 @@ export const usePreferences = () => read().preferences;
 export const useActivity = () => read().activity;
 export const useChrome = () => read().chrome;
 
-/** Registers actions while the component is mounted. The list may read state: it is asked anew each time. */
-export function useActions(list: () => Action[]): void {
+/**
+ * Registers actions while the component is mounted. The list may read state: it is asked anew each
+ * time. Those of the frame stand in the native menu once and for all; a page's come and go with it.
+ */
+export function useActions(list: () => Action[], options: { frame?: boolean } = {}): void {
   const { actions } = read();
-  $effect(() => actions.add(list));
+  // Numbered here and not in the effect: effects of a page's parts run before the page's own.
+  const source = actions.source(list, options.frame);
+  $effect(() => actions.add(source));
 }
 
 /** Takes dropped files while the component is mounted. */

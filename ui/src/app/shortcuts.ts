@@ -38,7 +38,7 @@ export function matches(shortcut: Shortcut, event: Pick<KeyboardEvent, 'key' | '
   return /^\d$/.test(key) && event.code === `Digit${key}`;
 }
 
-/** Whether the key would otherwise type a character. */
+/** Whether a field with text in it has a use for the key: it types a character, or moves, or leaves. */
 export function types(shortcut: Shortcut): boolean {
-  return !/Mod|Alt/.test(shortcut);
+  return !/Mod|Alt|^F\d+$/.test(shortcut);
 }

@@ -26,6 +26,22 @@ export interface Drop {
   y: number;
 }
 
+/** A menu of the native menu bar that comes and goes with the page. */
+export interface PageMenu {
+  title: string;
+  /** Lines stand between them. */
+  sections: PageMenuItem[][];
+}
+
+export interface PageMenuItem {
+  /** Comes back through `onMenu`. */
+  id: string;
+  title: string;
+  /** A key of its own, which the menu may take before the page hears of it. */
+  shortcut: string | null;
+  enabled: boolean;
+}
+
 /** Everything the window can ask of the world. Handlers return the function that removes them. */
 export interface Backend {
   call<C extends CommandName>(command: C, request: RequestOf<C>, options?: CallOptions): Promise<ReplyOf<C>>;
@@ -37,6 +53,8 @@ export interface Backend {
   onOpenFiles(handler: (paths: string[]) => void): () => void;
   /** Ids of the native menu are ids of the window's actions. */
   onMenu(handler: (item: string) => void): () => void;
+  /** Shows these menus beside the fixed ones, in place of those shown before. */
+  showMenus(menus: PageMenu[]): Promise<void>;
   notify(title: string, body: string): Promise<void>;
   copy(text: string): Promise<void>;
   /** Shows a file in the file manager. */

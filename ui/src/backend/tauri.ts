@@ -2,7 +2,7 @@ import { Channel, invoke } from '@tauri-apps/api/core';
 import { getCurrentWebview } from '@tauri-apps/api/webview';
 import { getCurrentWindow } from '@tauri-apps/api/window';
 import { open, save } from '@tauri-apps/plugin-dialog';
-import { CommandError, type Backend, type CallOptions, type CommandName, type Drop, type FileFilter, type ReplyOf, type RequestOf } from './backend';
+import { CommandError, type Backend, type CallOptions, type CommandName, type Drop, type FileFilter, type PageMenu, type ReplyOf, type RequestOf } from './backend';
 import type { Event } from './generated/types';
 
 /** Unlistening is asynchronous in Tauri; a handler removed before it was in place must not stay. */
@@ -70,6 +70,10 @@ export class TauriBackend implements Backend {
 
   onMenu(handler: (item: string) => void): () => void {
     return subscription(getCurrentWindow().listen<string>('menu', ({ payload }) => handler(payload)));
+  }
+
+  showMenus(menus: PageMenu[]): Promise<void> {
+    return this.#run('show_menus', { menus });
   }
 
   notify(title: string, body: string): Promise<void> {

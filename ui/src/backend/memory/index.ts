@@ -1,4 +1,4 @@
-import { CommandError, type Backend, type CallOptions, type CommandName, type Drop, type FileFilter, type ReplyOf, type RequestOf } from '../backend';
+import { CommandError, type Backend, type CallOptions, type CommandName, type Drop, type FileFilter, type PageMenu, type ReplyOf, type RequestOf } from '../backend';
 import { handlers } from './handlers';
 import { readScenario, type Context, type Scenario } from './context';
 
@@ -24,6 +24,8 @@ export class MemoryBackend implements Backend {
   readonly scenario: Scenario = readScenario();
   /** What the window asked of the desktop, newest last. */
   readonly log: { kind: string; detail: string }[] = [];
+  /** The menus that the window asked for, each time, newest last. */
+  readonly menus: PageMenu[][] = [];
   /** Answers to the next file dialogs, first in first out; an empty queue means a plausible choice. */
   readonly choices: (string[] | null)[] = [];
   #failures = new Map<string, { refusal: Refusal; times: number }>();
@@ -99,6 +101,10 @@ export class MemoryBackend implements Backend {
 
   onMenu(handler: (item: string) => void): () => void {
     return subscribe(this.#menu, handler);
+  }
+
+  async showMenus(menus: PageMenu[]): Promise<void> {
+    this.menus.push(structuredClone(menus));
   }
 
   async notify(title: string, body: string): Promise<void> {

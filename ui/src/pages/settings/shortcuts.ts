@@ -1,4 +1,5 @@
 import type { Action } from '../../app/actions.svelte';
+import { experimentTabs } from '../../app/routes';
 import type { Shortcut } from '../../app/shortcuts';
 
 export interface ShortcutLine {
@@ -36,6 +37,7 @@ export const elsewhere: ShortcutGroup[] = [
     lines: [
       { title: 'Pause or continue', keys: ['P'] },
       { title: 'Rename', keys: ['F2'] },
+      { title: 'Tabs, from charts to export', keys: experimentTabs.map((_, at) => `Alt+${at + 1}`) },
       { title: 'Read a chart step by step', keys: ['ArrowLeft', 'ArrowRight'] },
       { title: 'Logarithmic charts', keys: ['L'] },
       { title: 'Steps or time in charts', keys: ['X'] },

@@ -13,7 +13,7 @@ import { experimentTabs, type ExperimentTab } from '../../../app/routes';
 import type { MenuItem } from '../../../primitives';
 import type { RunPage } from './run-page.svelte';
 
-const group = 'This experiment';
+const group = 'Experiment';
 
 /** Everything that can be done on the page, for the palette, the keyboard and the menu. */
 export function runActions(run: RunPage, titles: Record<ExperimentTab, string>): Action[] {
