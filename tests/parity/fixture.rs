@@ -8,7 +8,23 @@ use candle_core::{Device, Tensor};
 use serde::Deserialize;
 
 /// Every family there is a recording of.
-pub const FAMILIES: [&str; 4] = ["llama3", "mistral", "qwen2", "qwen3"];
+pub const FAMILIES: [&str; 15] = [
+    "llama3",
+    "mistral",
+    "qwen2",
+    "qwen3",
+    "gemma",
+    "gemma2",
+    "gemma3",
+    "phi3",
+    "smollm3",
+    "olmo2",
+    "granite",
+    "stablelm",
+    "stablelm-parallel",
+    "gpt-neox",
+    "gpt-neox-sequential",
+];
 
 /// One family's checkpoint, adapter and expected values.
 pub struct Fixture {

@@ -1,6 +1,6 @@
 """Records what transformers and PEFT compute on tiny random checkpoints, for tests/parity to compare Attune with.
 
-    python tests/parity/make_fixtures.py [FOLDER]
+    python tests/parity/make_fixtures.py [FOLDER [FAMILY...]]
 
 Run with the versions in requirements.txt. Same versions, same machine: same bytes.
 """
@@ -19,8 +19,7 @@ import transformers
 from families import FAMILIES, VOCABULARY, Family, randomised
 
 IGNORED = -100
-LINEARS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-LORA = dict(r=4, lora_alpha=8, lora_dropout=0.0, target_modules=LINEARS, task_type="CAUSAL_LM")
+LORA = dict(r=4, lora_alpha=8, lora_dropout=0.0, task_type="CAUSAL_LM")
 TRAINING = dict(
     steps=20,
     warmup_steps=3,
@@ -138,9 +137,9 @@ def train(model: torch.nn.Module, data: list[Sample], learning_rate: float) -> t
     return records, {name: parameter.detach().clone() for name, parameter in parameters.items()}
 
 
-def with_lora(model: torch.nn.Module, seed: int) -> peft.PeftModel:
+def with_lora(family: Family, model: torch.nn.Module, seed: int) -> peft.PeftModel:
     """PEFT starts with B = 0, which hides half of the gradients; here both factors are random."""
-    adapted = peft.get_peft_model(model, peft.LoraConfig(**LORA))
+    adapted = peft.get_peft_model(model, peft.LoraConfig(**LORA, target_modules=list(family.linears)))
     draw = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in trainable(adapted).values():
@@ -148,14 +147,14 @@ def with_lora(model: torch.nn.Module, seed: int) -> peft.PeftModel:
     return adapted.eval()
 
 
-def greedy(model: transformers.PreTrainedModel, prompt: list[int]) -> tuple[list[int], float]:
+def greedy(model: transformers.PreTrainedModel, prompt: list[int], cache: bool) -> tuple[list[int], float]:
     """The continuation, and by how much its closest choice was won: less than rounding would prove nothing."""
     made = model.generate(
         torch.tensor([prompt]),
         attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
         max_new_tokens=NEW_TOKENS,
         do_sample=False,
-        use_cache=True,
+        use_cache=cache,
         output_logits=True,
         return_dict_in_generate=True,
     )
@@ -191,7 +190,7 @@ def save_adapter(family: Family, adapted: peft.PeftModel, folder: pathlib.Path) 
     (folder / "README.md").unlink()
     path = folder / "adapter_config.json"
     config = json.loads(path.read_text())
-    config["target_modules"] = LINEARS  # PEFT writes a set: in another order each time
+    config["target_modules"] = family.linears  # PEFT writes a set: in another order each time
     write_json(path, config)
     again = peft.PeftModel.from_pretrained(randomised(family), folder).eval()
     assert torch.equal(*(logits_of(each, samples(9, [24])[0]) for each in (adapted, again)))
@@ -210,17 +209,17 @@ def record(family: Family, folder: pathlib.Path) -> None:
         spread[prefix] = max(difference(other[name], found[name]) for name in found)
 
     def both(make) -> tuple:
-        return make(randomised(family, "eager")), make(randomised(family, "sdpa"))
+        return make(randomised(family, "eager")), make(randomised(family, "sdpa" if family.sdpa else "eager"))
 
     model, other = both(lambda model: model)
     save_model(family, model, folder / "model")
     keep("logits", *({str(i): logits_of(each, sample) for i, sample in enumerate(pair)} for each in (model, other)))
     (loss, gradients), (_, other_gradients) = both(lambda model: loss_and_gradients(model, pair))
     keep("gradient", gradients, other_gradients)
-    continuations = [greedy(model, prompt) for prompt in prompts]
+    continuations = [greedy(model, prompt, family.cache) for prompt in prompts]
     assert min(margin for _, margin in continuations) > 1e-3
 
-    adapted, other = both(lambda model: with_lora(model, family.seed + 300))
+    adapted, other = both(lambda model: with_lora(family, model, family.seed + 300))
     save_adapter(family, adapted, folder / "adapter")
     keep("lora.logits", *({str(i): logits_of(each, sample) for i, sample in enumerate(pair)} for each in (adapted, other)))
     (lora_loss, gradients), (_, other_gradients) = (loss_and_gradients(each, pair) for each in (adapted, other))
@@ -274,7 +273,10 @@ def main() -> None:
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     target = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else pathlib.Path(__file__).parent / "fixtures"
+    named = sys.argv[2:]
     for family in FAMILIES:
+        if named and family.name not in named:
+            continue
         folder = target / family.name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)

@@ -1,31 +1,33 @@
-//! One transformer block: attention and gated MLP, each behind an RMSNorm, each added to the
-//! residual stream.
+//! One transformer block: what attention and MLP read, and how the residual stream takes them up.
 
+use crate::Result;
+use crate::attention::{self, SelfAttention};
 use crate::cache::LayerCache;
-use crate::linear::{self, Linear};
+use crate::linear::Linear;
+use crate::mlp::{self, Mlp};
+use crate::norm::Norm;
 use crate::parameter::Parameter;
-use crate::rotary::Rotary;
-use crate::{ModelSpec, Result};
-use attune_kernels::{
-    Attention, Rotation, Span, add, rms_norm, rms_norm_backward, rope, swiglu, swiglu_backward,
-};
+use crate::rotary::{Angles, Tables};
+use crate::spec::{ModelSpec, Residual};
+use attune_kernels::{Span, add, add_scaled, scaled};
 use candle_core::Tensor;
 
-/// `x + o(attention(norm(x)))`, then the same with the MLP.
+/// `m = x + attention(norm(x))`, then `m + mlp(norm(m))`; each norm may stand after the part, on
+/// both sides, or be missing, and the MLP may read `x` instead of `m`.
 pub(crate) struct Block {
-    pub(crate) input_norm: Parameter,
-    pub(crate) q: Linear,
-    pub(crate) k: Linear,
-    pub(crate) v: Linear,
-    pub(crate) o: Linear,
-    /// RMSNorm weights of each head of q and of k, `(head_dim)`.
-    pub(crate) qk_norm: Option<(Parameter, Parameter)>,
-    pub(crate) post_norm: Parameter,
-    pub(crate) gate: Linear,
-    pub(crate) up: Linear,
-    pub(crate) down: Linear,
-    pub(crate) attention: Attention,
-    pub(crate) epsilon: f64,
+    norms: Norms,
+    attention: SelfAttention,
+    mlp: Mlp,
+    residual: Residual,
+    /// Factor on what the parts add.
+    scale: f32,
+}
+
+struct Norms {
+    before_attention: Option<Norm>,
+    after_attention: Option<Norm>,
+    before_mlp: Option<Norm>,
+    after_mlp: Option<Norm>,
 }
 
 /// Where the rows of a batch stand.
@@ -34,44 +36,53 @@ pub(crate) struct Context<'a> {
     pub(crate) spans: &'a [Span],
     /// Each row's position in its sample.
     pub(crate) positions: &'a [u32],
-    pub(crate) rotary: &'a Rotary,
+    /// One for each of the spec's rotary embeddings.
+    pub(crate) angles: &'a [Angles],
 }
 
-/// What the backward wants. Norms and the activation are cheaper to compute again than to keep.
+impl Context<'_> {
+    /// Tables of a rotary embedding and each row's place in them.
+    pub(crate) fn angles(&self, rope: usize) -> (&Tables, &[u32]) {
+        let angles = &self.angles[rope];
+        let rows = angles.rows.as_deref().unwrap_or(self.positions);
+        (&angles.tables, rows)
+    }
+}
+
+/// What the backward wants. Norms are cheaper to compute again than to keep.
 pub(crate) struct Saved {
     x: Tensor,
-    /// q and k before their norm, if they have one.
-    raw: Option<(Tensor, Tensor)>,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    mixed: Tensor,
-    log_sum_exp: Tensor,
-    middle: Tensor,
-    gate: Tensor,
-    up: Tensor,
-    linears: Linears,
-}
-
-struct Linears {
-    q: linear::Saved,
-    k: linear::Saved,
-    v: linear::Saved,
-    o: linear::Saved,
-    gate: linear::Saved,
-    up: linear::Saved,
-    down: linear::Saved,
+    /// The residual stream between attention and MLP; none where the MLP reads `x`.
+    middle: Option<Tensor>,
+    /// What the norms after attention and MLP read.
+    attended: Option<Tensor>,
+    transformed: Option<Tensor>,
+    attention: attention::Saved,
+    mlp: mlp::Saved,
 }
 
 impl Block {
-    pub(crate) fn attention_of(spec: &ModelSpec, layer: usize) -> Attention {
-        Attention {
-            query_heads: spec.num_attention_heads,
-            key_value_heads: spec.num_key_value_heads,
-            head_dim: spec.head_dim,
-            scale: 1.0 / (spec.head_dim as f32).sqrt(),
-            window: spec.windows[layer],
-        }
+    /// Block `layer`, its parameters taken from `take` by their names inside the block.
+    pub(crate) fn build(
+        spec: &ModelSpec,
+        layer: usize,
+        take: &mut dyn FnMut(&str) -> Result<Parameter>,
+    ) -> Result<Self> {
+        let [before_attention, after_attention, before_mlp, after_mlp] = spec.norm_names();
+        let mut norm =
+            |name: Option<&str>| name.map(|name| Norm::build(spec, name, take)).transpose();
+        Ok(Self {
+            norms: Norms {
+                before_attention: norm(before_attention)?,
+                after_attention: norm(after_attention)?,
+                before_mlp: norm(before_mlp)?,
+                after_mlp: norm(after_mlp)?,
+            },
+            attention: SelfAttention::build(spec, layer, take)?,
+            mlp: Mlp::build(spec, take)?,
+            residual: spec.residual,
+            scale: spec.residual_scale as f32,
+        })
     }
 
     /// `x (N, H)` to `(N, H)`. With `caches`, one per span, queries also see what those hold, and
@@ -82,67 +93,31 @@ impl Block {
         context: &Context<'_>,
         caches: Option<&mut [&mut LayerCache]>,
     ) -> Result<(Tensor, Saved)> {
-        let h = rms_norm(x, &self.input_norm.value, self.epsilon)?;
-        let (q_raw, saved_q) = self.q.forward(&h)?;
-        let (k_raw, saved_k) = self.k.forward(&h)?;
-        let (v, saved_v) = self.v.forward(&h)?;
-        let (q, k, raw) = match &self.qk_norm {
-            None => (rotate(&q_raw, context)?, rotate(&k_raw, context)?, None),
-            Some((q_norm, k_norm)) => (
-                rotate(&self.norm_heads(&q_raw, q_norm)?, context)?,
-                rotate(&self.norm_heads(&k_raw, k_norm)?, context)?,
-                Some((q_raw, k_raw)),
-            ),
-        };
-        let (mixed, log_sum_exp) = match caches {
-            None => self.attention.forward(&q, &k, &v, context.spans)?,
-            Some(caches) => {
-                let keys_and_values = caches
-                    .iter_mut()
-                    .zip(context.spans)
-                    .map(|(cache, span)| {
-                        let part = |x: &Tensor| x.narrow(0, span.start, span.len)?.contiguous();
-                        cache.append(&part(&k)?, &part(&v)?)
-                    })
-                    .collect::<Result<Vec<_>>>()?;
-                self.attention.cached(&q, context.spans, &keys_and_values)?
+        let h = through(self.norms.before_attention.as_ref(), x)?;
+        let (attended, attention) = self.attention.forward(&h, context, caches)?;
+        let (attended, kept_attended) = after(self.norms.after_attention.as_ref(), attended)?;
+        let middle = self.sum(x, &attended)?;
+        let (mlp_input, kept_middle) = match self.residual {
+            Residual::Sequential => {
+                drop(h);
+                let input = through(self.norms.before_mlp.as_ref(), &middle)?;
+                (input, Some(middle.clone()))
             }
+            Residual::Parallel => (through(self.norms.before_mlp.as_ref(), x)?, None),
+            Residual::ParallelOneNorm => (h, None),
         };
-        let (attended, saved_o) = self.o.forward(&mixed)?;
-        let middle = add(x, &attended)?;
-
-        let h = rms_norm(&middle, &self.post_norm.value, self.epsilon)?;
-        let (gate, saved_gate) = self.gate.forward(&h)?;
-        let (up, saved_up) = self.up.forward(&h)?;
-        let (transformed, saved_down) = self.down.forward(&swiglu(&gate, &up)?)?;
-        let y = add(&middle, &transformed)?;
-
-        let linears = Linears {
-            q: saved_q,
-            k: saved_k,
-            v: saved_v,
-            o: saved_o,
-            gate: saved_gate,
-            up: saved_up,
-            down: saved_down,
+        let (transformed, mlp) = self.mlp.forward(&mlp_input)?;
+        let (transformed, kept_transformed) = after(self.norms.after_mlp.as_ref(), transformed)?;
+        let y = self.sum(&middle, &transformed)?;
+        let saved = Saved {
+            x: x.clone(),
+            middle: kept_middle,
+            attended: kept_attended,
+            transformed: kept_transformed,
+            attention,
+            mlp,
         };
-        let x = x.clone();
-        Ok((
-            y,
-            Saved {
-                x,
-                raw,
-                q,
-                k,
-                v,
-                mixed,
-                log_sum_exp,
-                middle,
-                gate,
-                up,
-                linears,
-            },
-        ))
+        Ok((y, saved))
     }
 
     /// Adds the block's gradients and returns that of `x`, unless nobody below wants it.
@@ -155,162 +130,173 @@ impl Block {
     ) -> Result<Option<Tensor>> {
         let Saved {
             x,
-            raw,
-            q,
-            k,
-            v,
-            mixed,
-            log_sum_exp,
             middle,
-            gate,
-            up,
-            linears,
+            attended,
+            transformed,
+            attention,
+            mlp,
         } = saved;
+        let factor = self.scale;
+        let norms = &mut self.norms;
 
-        let mut dactivation = None;
-        self.down.backward(
-            &swiglu(&gate, &up)?,
-            linears.down,
-            dy,
-            Some(&mut dactivation),
+        // Through the MLP to its input.
+        let dtransformed = branch(norms.after_mlp.as_mut(), transformed, dy, factor)?;
+        let mut dinput = None;
+        let read = middle.as_ref().unwrap_or(&x);
+        let input_norm = match self.residual {
+            Residual::ParallelOneNorm => norms.before_attention.as_ref(),
+            Residual::Sequential | Residual::Parallel => norms.before_mlp.as_ref(),
+        };
+        let input = || through(input_norm, read);
+        self.mlp.backward(
+            mlp,
+            dtransformed.as_ref().unwrap_or(dy),
+            &input,
+            &mut dinput,
         )?;
-        let (dgate, dup) = swiglu_backward(&gate, &up, &wanted(dactivation)?)?;
-        drop((gate, up));
-        let h = rms_norm(&middle, &self.post_norm.value, self.epsilon)?;
-        let mut dh = None;
-        self.gate
-            .backward(&h, linears.gate, &dgate, Some(&mut dh))?;
-        self.up.backward(&h, linears.up, &dup, Some(&mut dh))?;
-        drop((dgate, dup, h));
-        let through_norm = norm_backward(&middle, &mut self.post_norm, self.epsilon, &wanted(dh)?)?;
-        let dmiddle = add(dy, &through_norm)?;
+        drop(dtransformed);
+        let dinput = wanted(dinput)?;
+
+        // The gradient of what attention was added to, and of what else reads `x`.
+        let (dmiddle, mut dh) = if self.residual == Residual::ParallelOneNorm {
+            (dy.clone(), Some(dinput))
+        } else {
+            let through_norm = back(norms.before_mlp.as_mut(), read, dinput)?;
+            (add(dy, &through_norm)?, None)
+        };
         drop(middle);
 
-        let mut dmixed = None;
-        self.o
-            .backward(&mixed, linears.o, &dmiddle, Some(&mut dmixed))?;
-        let dmixed = wanted(dmixed)?;
-        let (dq, dk, dv) =
-            self.attention
-                .backward(&q, &k, &v, context.spans, &mixed, &log_sum_exp, &dmixed)?;
-        drop((q, k, v, mixed, log_sum_exp, dmixed));
-        let (mut dq, mut dk) = (rotate_back(&dq, context)?, rotate_back(&dk, context)?);
-        if let (Some((q_raw, k_raw)), Some((q_norm, k_norm))) = (raw, &mut self.qk_norm) {
-            dq = norm_heads_backward(&q_raw, q_norm, self.epsilon, &dq)?;
-            dk = norm_heads_backward(&k_raw, k_norm, self.epsilon, &dk)?;
+        // Through attention to the block's input. Beside an MLP that reads `x` too, attention's
+        // own gradient is that of the result alone.
+        let dadded = match self.residual {
+            Residual::Sequential => &dmiddle,
+            Residual::Parallel | Residual::ParallelOneNorm => dy,
+        };
+        let dattended = branch(norms.after_attention.as_mut(), attended, dadded, factor)?;
+        let wants_dh = wants_dx
+            || norms
+                .before_attention
+                .as_ref()
+                .is_some_and(Norm::is_trainable);
+        let input = || through(norms.before_attention.as_ref(), &x);
+        self.attention.backward(
+            attention,
+            dattended.as_ref().unwrap_or(dadded),
+            context,
+            &input,
+            wants_dh.then_some(&mut dh),
+        )?;
+        if !wants_dh {
+            return Ok(None);
         }
-        let h = rms_norm(&x, &self.input_norm.value, self.epsilon)?;
-        let wants_dh = wants_dx || self.input_norm.is_trainable();
-        let mut dh = None;
-        self.q
-            .backward(&h, linears.q, &dq, wants_dh.then_some(&mut dh))?;
-        self.k
-            .backward(&h, linears.k, &dk, wants_dh.then_some(&mut dh))?;
-        self.v
-            .backward(&h, linears.v, &dv, wants_dh.then_some(&mut dh))?;
-        let Some(dh) = dh else { return Ok(None) };
-        let through_norm = norm_backward(&x, &mut self.input_norm, self.epsilon, &dh)?;
+        let through_norm = back(norms.before_attention.as_mut(), &x, wanted(dh)?)?;
         Ok(Some(add(&dmiddle, &through_norm)?))
     }
 
-    /// RMSNorm of each head of `x (N, heads · head_dim)`.
-    fn norm_heads(&self, x: &Tensor, weight: &Parameter) -> Result<Tensor> {
-        let heads = x.reshape(((), self.attention.head_dim))?;
-        Ok(rms_norm(&heads, &weight.value, self.epsilon)?.reshape(x.shape())?)
+    /// The residual stream with what a part adds.
+    fn sum(&self, stream: &Tensor, part: &Tensor) -> Result<Tensor> {
+        Ok(if self.scale == 1.0 {
+            add(stream, part)?
+        } else {
+            add_scaled(stream, part, self.scale)?
+        })
     }
 
-    /// The seven linear layers.
-    pub(crate) fn linears(&self) -> [&Linear; 7] {
-        [
-            &self.q, &self.k, &self.v, &self.o, &self.gate, &self.up, &self.down,
-        ]
+    /// The linear layers, in the order of the computation.
+    pub(crate) fn linears(&self) -> impl Iterator<Item = &Linear> {
+        self.attention.linears().chain(self.mlp.linears())
     }
 
-    /// The seven linear layers.
-    pub(crate) fn linears_mut(&mut self) -> [&mut Linear; 7] {
-        [
-            &mut self.q,
-            &mut self.k,
-            &mut self.v,
-            &mut self.o,
-            &mut self.gate,
-            &mut self.up,
-            &mut self.down,
-        ]
+    /// The linear layers, in the order of the computation.
+    pub(crate) fn linears_mut(&mut self) -> impl Iterator<Item = &mut Linear> {
+        self.attention.linears_mut().chain(self.mlp.linears_mut())
     }
 
     pub(crate) fn visit<'a>(&'a self, visit: &mut dyn FnMut(&'a Parameter)) {
-        visit(&self.input_norm);
+        let norms = &self.norms;
+        if let Some(norm) = &norms.before_attention {
+            norm.visit(visit);
+        }
         for linear in self.linears() {
             linear.visit(visit);
         }
-        if let Some((q_norm, k_norm)) = &self.qk_norm {
-            visit(q_norm);
-            visit(k_norm);
+        for norm in self.attention.norms() {
+            norm.visit(visit);
         }
-        visit(&self.post_norm);
+        let later = [&norms.after_attention, &norms.before_mlp, &norms.after_mlp];
+        for norm in later.into_iter().flatten() {
+            norm.visit(visit);
+        }
     }
 
     pub(crate) fn visit_mut(
         &mut self,
         visit: &mut dyn FnMut(&mut Parameter) -> Result<()>,
     ) -> Result<()> {
-        visit(&mut self.input_norm)?;
+        if let Some(norm) = &mut self.norms.before_attention {
+            norm.visit_mut(visit)?;
+        }
         for linear in self.linears_mut() {
             linear.visit_mut(visit)?;
         }
-        if let Some((q_norm, k_norm)) = &mut self.qk_norm {
-            visit(q_norm)?;
-            visit(k_norm)?;
+        for norm in self.attention.norms_mut() {
+            norm.visit_mut(visit)?;
         }
-        visit(&mut self.post_norm)
+        let norms = &mut self.norms;
+        let later = [
+            &mut norms.after_attention,
+            &mut norms.before_mlp,
+            &mut norms.after_mlp,
+        ];
+        for norm in later.into_iter().flatten() {
+            norm.visit_mut(visit)?;
+        }
+        Ok(())
     }
 }
 
-fn rotate(x: &Tensor, context: &Context<'_>) -> Result<Tensor> {
-    let Rotary { cos, sin } = context.rotary;
-    Ok(rope(x, cos, sin, context.positions, Rotation::Forward)?)
+/// `x` through a norm, or as it is.
+fn through(norm: Option<&Norm>, x: &Tensor) -> Result<Tensor> {
+    norm.map_or_else(|| Ok(x.clone()), |norm| norm.forward(x))
 }
 
-fn rotate_back(dx: &Tensor, context: &Context<'_>) -> Result<Tensor> {
-    let Rotary { cos, sin } = context.rotary;
-    Ok(rope(dx, cos, sin, context.positions, Rotation::Backward)?)
+/// The gradient of what a norm read, or of what passed by.
+fn back(norm: Option<&mut Norm>, x: &Tensor, dy: Tensor) -> Result<Tensor> {
+    match norm {
+        Some(norm) => norm.backward(x, &dy),
+        None => Ok(dy),
+    }
+}
+
+/// What a part adds to the stream, and what the norm after it read, if there is one.
+fn after(norm: Option<&Norm>, y: Tensor) -> Result<(Tensor, Option<Tensor>)> {
+    Ok(match norm {
+        Some(norm) => (norm.forward(&y)?, Some(y)),
+        None => (y, None),
+    })
+}
+
+/// The gradient of what a part returned, from that of the stream it was added to; none where it is
+/// the same.
+fn branch(
+    norm: Option<&mut Norm>,
+    read: Option<Tensor>,
+    dy: &Tensor,
+    factor: f32,
+) -> Result<Option<Tensor>> {
+    let dadded = if factor == 1.0 {
+        None
+    } else {
+        Some(scaled(dy, factor)?)
+    };
+    match (norm, read) {
+        (Some(norm), Some(read)) => Ok(Some(norm.backward(&read, dadded.as_ref().unwrap_or(dy))?)),
+        _ => Ok(dadded),
+    }
 }
 
 /// A gradient that the layers above were asked for.
-fn wanted(gradient: Option<Tensor>) -> Result<Tensor> {
+pub(crate) fn wanted(gradient: Option<Tensor>) -> Result<Tensor> {
     gradient
         .ok_or_else(|| candle_core::Error::Msg("a backward left its gradient out".into()).into())
-}
-
-pub(crate) fn norm_backward(
-    x: &Tensor,
-    weight: &mut Parameter,
-    epsilon: f64,
-    dy: &Tensor,
-) -> Result<Tensor> {
-    let value = weight.value.clone();
-    Ok(rms_norm_backward(
-        x,
-        &value,
-        epsilon,
-        dy,
-        weight.gradient_mut(),
-    )?)
-}
-
-fn norm_heads_backward(
-    x: &Tensor,
-    weight: &mut Parameter,
-    epsilon: f64,
-    dy: &Tensor,
-) -> Result<Tensor> {
-    let head_dim = weight.value.elem_count();
-    let dx = norm_backward(
-        &x.reshape(((), head_dim))?,
-        weight,
-        epsilon,
-        &dy.reshape(((), head_dim))?,
-    )?;
-    Ok(dx.reshape(x.shape())?)
 }

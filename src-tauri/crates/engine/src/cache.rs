@@ -46,6 +46,21 @@ impl LayerCache {
 /// One sequence's cache: a [`LayerCache`] per block.
 pub(crate) struct Cache {
     pub(crate) layers: Vec<LayerCache>,
+    /// What it was made from, to make it anew where a longer sequence turns by other angles.
+    pub(crate) tokens: Vec<u32>,
+}
+
+impl Cache {
     /// Positions seen.
-    pub(crate) len: usize,
+    pub(crate) fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// Forgets everything; returns the tokens it was made from.
+    pub(crate) fn take(&mut self) -> Vec<u32> {
+        for layer in &mut self.layers {
+            layer.len = 0;
+        }
+        std::mem::take(&mut self.tokens)
+    }
 }

@@ -2,17 +2,18 @@
 
 mod folder;
 
-use crate::block::{self, Block, Context, norm_backward};
+use crate::block::{self, Block, Context};
 use crate::cache::{Cache, LayerCache};
 use crate::linear::Linear;
 use crate::lora::{self, LoraConfig};
+use crate::norm::Norm;
 use crate::parameter::Parameter;
-use crate::rotary::Rotary;
+use crate::rotary::{Angles, Rotary};
 use crate::{Error, ModelSpec, Result};
 use attune_data::{Batch, IGNORED};
 use attune_kernels::{
-    Span, Transpose, embedding, embedding_backward, in_pool, linear_cross_entropy,
-    linear_token_losses, matmul, rms_norm,
+    Logits, Span, embedding, embedding_backward, in_pool, linear_cross_entropy,
+    linear_token_losses, scaled,
 };
 use candle_core::{Device, Tensor};
 use rand::SeedableRng;
@@ -20,7 +21,6 @@ use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
 
 /// How many weights a model has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -39,11 +39,12 @@ pub struct Decoder {
     origin: String,
     embed: Parameter,
     layers: Vec<Block>,
-    norm: Parameter,
+    norm: Norm,
     /// The output matrix, unless the embedding doubles as it.
     head: Option<Parameter>,
     lora: Option<LoraConfig>,
-    rotary: RwLock<Arc<Rotary>>,
+    /// One for each of the spec's rotary embeddings.
+    rotary: Vec<Rotary>,
 }
 
 /// A block's input alone, or all that its backward wants.
@@ -76,7 +77,7 @@ impl Decoder {
 
     /// Puts a fresh adapter beside the targeted linear layers and freezes all else.
     pub fn attach_lora(&mut self, config: &LoraConfig, seed: u64) -> Result<()> {
-        config.check()?;
+        config.check(&self.spec)?;
         self.freeze()?;
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         for linear in self.layers.iter_mut().flat_map(Block::linears_mut) {
@@ -209,8 +210,8 @@ impl Decoder {
     /// Scores `(N, vocabulary)` of every position of a batch.
     pub fn logits(&self, batch: &Batch) -> Result<Tensor> {
         let hidden = self.hidden(batch)?;
-        let hidden = rms_norm(&hidden, &self.norm.value, self.spec.rms_norm_eps)?;
-        Ok(matmul(&hidden, &self.output().value, Transpose::Right)?)
+        let hidden = self.norm.forward(&hidden)?;
+        Ok(self.head().of(&hidden, &self.output().value)?)
     }
 
     /// `-ln p(target)` of each position whose prediction counts, in order.
@@ -220,12 +221,9 @@ impl Decoder {
             return Ok(Vec::new());
         }
         let hidden = self.select(&self.hidden(batch)?, &rows)?;
-        let hidden = rms_norm(&hidden, &self.norm.value, self.spec.rms_norm_eps)?;
-        Ok(linear_token_losses(
-            &hidden,
-            &self.output().value,
-            &targets,
-        )?)
+        let hidden = self.norm.forward(&hidden)?;
+        let weight = &self.output().value;
+        Ok(linear_token_losses(&hidden, weight, &targets, self.head())?)
     }
 
     /// Forward and backward of one batch. Adds the gradient of `scale · Σ loss` to every trainable
@@ -237,13 +235,13 @@ impl Decoder {
 
     fn forward_and_backward(&mut self, batch: &Batch, scale: f32, recompute: bool) -> Result<f64> {
         let rows = self.rows(batch)?;
-        let rotary = self.rotary(&rows)?;
+        let angles = self.angles(&rows)?;
         let context = Context {
             spans: &rows.spans,
             positions: &rows.positions,
-            rotary: &rotary,
+            angles: &angles,
         };
-        let mut x = embedding(&self.embed.value, &batch.tokens)?;
+        let mut x = self.embed(&batch.tokens)?;
         let mut kept = Vec::with_capacity(self.layers.len());
         for layer in &self.layers {
             let (y, saved) = layer.forward(&x, &context, None)?;
@@ -260,12 +258,19 @@ impl Decoder {
             return Ok(0.0);
         }
         let last = self.select(&x, &counted_rows)?;
-        let hidden = rms_norm(&last, &self.norm.value, self.spec.rms_norm_eps)?;
+        let hidden = self.norm.forward(&last)?;
+        let head = self.head();
         let output = self.head.as_mut().unwrap_or(&mut self.embed);
         let weight = output.value.clone();
-        let (loss, dhidden) =
-            linear_cross_entropy(&hidden, &weight, &targets, scale, output.gradient_mut())?;
-        let dlast = norm_backward(&last, &mut self.norm, self.spec.rms_norm_eps, &dhidden)?;
+        let (loss, dhidden) = linear_cross_entropy(
+            &hidden,
+            &weight,
+            &targets,
+            head,
+            scale,
+            output.gradient_mut(),
+        )?;
+        let dlast = self.norm.backward(&last, &dhidden)?;
         let mut dx = x.zeros_like()?;
         embedding_backward(&mut dx, &counted_rows, &dlast)?;
         drop(x);
@@ -283,6 +288,9 @@ impl Decoder {
             }
         }
         if let Some(gradient) = self.embed.gradient_mut() {
+            if self.spec.embedding_scale != 1.0 {
+                dx = scaled(&dx, self.spec.embedding_scale as f32)?;
+            }
             embedding_backward(gradient, &batch.tokens, &dx)?;
         }
         Ok(loss)
@@ -290,11 +298,14 @@ impl Decoder {
 
     /// An empty cache for one sequence.
     pub(crate) fn cache(&self) -> Result<Cache> {
-        let width = self.spec.num_key_value_heads * self.spec.head_dim;
+        let width = self.spec.key_width();
         let layers = (0..self.layers.len())
             .map(|_| LayerCache::new(width, &self.device))
             .collect::<Result<_>>()?;
-        Ok(Cache { layers, len: 0 })
+        Ok(Cache {
+            layers,
+            tokens: Vec::new(),
+        })
     }
 
     /// Feeds each sequence's new tokens, one or more, and returns the scores `(sequences,
@@ -308,23 +319,33 @@ impl Decoder {
             spans: Vec::new(),
             positions: Vec::new(),
         };
+        self.check_tokens(tokens.iter().copied().flatten())?;
+        let mut fed = Vec::new();
         for (tokens, cache) in tokens.iter().zip(caches.iter_mut()) {
+            let length = cache.len() + tokens.len();
+            // Where the longer sequence turns by other angles, its keys are made anew.
+            let mut new = if self.spec.rope_regime(cache.len()) == self.spec.rope_regime(length) {
+                Vec::new()
+            } else {
+                cache.take()
+            };
+            new.extend_from_slice(tokens);
             rows.spans.push(Span {
                 start: rows.positions.len(),
-                len: tokens.len(),
+                len: new.len(),
             });
             rows.positions
-                .extend((cache.len..cache.len + tokens.len()).map(|position| position as u32));
-            cache.len += tokens.len();
+                .extend((length - new.len()..length).map(|position| position as u32));
+            cache.tokens.extend_from_slice(&new);
+            fed.append(&mut new);
         }
-        self.check_tokens(tokens.iter().copied().flatten())?;
-        let rotary = self.rotary(&rows)?;
+        let angles = self.angles(&rows)?;
         let context = Context {
             spans: &rows.spans,
             positions: &rows.positions,
-            rotary: &rotary,
+            angles: &angles,
         };
-        let mut x = embedding(&self.embed.value, &tokens.concat())?;
+        let mut x = self.embed(&fed)?;
         for (index, layer) in self.layers.iter().enumerate() {
             let mut caches: Vec<&mut LayerCache> = caches
                 .iter_mut()
@@ -337,12 +358,8 @@ impl Decoder {
             .iter()
             .map(|span| (span.start + span.len - 1) as u32)
             .collect();
-        let hidden = rms_norm(
-            &self.select(&x, &last)?,
-            &self.norm.value,
-            self.spec.rms_norm_eps,
-        )?;
-        Ok(matmul(&hidden, &self.output().value, Transpose::Right)?)
+        let hidden = self.norm.forward(&self.select(&x, &last)?)?;
+        Ok(self.head().of(&hidden, &self.output().value)?)
     }
 
     /// The residual stream after the last block, `(N, H)`.
@@ -352,17 +369,35 @@ impl Decoder {
 
     fn forward(&self, batch: &Batch) -> Result<Tensor> {
         let rows = self.rows(batch)?;
-        let rotary = self.rotary(&rows)?;
+        let angles = self.angles(&rows)?;
         let context = Context {
             spans: &rows.spans,
             positions: &rows.positions,
-            rotary: &rotary,
+            angles: &angles,
         };
-        let mut x = embedding(&self.embed.value, &batch.tokens)?;
+        let mut x = self.embed(&batch.tokens)?;
         for layer in &self.layers {
             x = layer.forward(&x, &context, None)?.0;
         }
         Ok(x)
+    }
+
+    /// The tokens' rows of the embedding, `(N, H)`.
+    fn embed(&self, tokens: &[u32]) -> Result<Tensor> {
+        let x = embedding(&self.embed.value, tokens)?;
+        Ok(if self.spec.embedding_scale == 1.0 {
+            x
+        } else {
+            scaled(&x, self.spec.embedding_scale as f32)?
+        })
+    }
+
+    /// What stands between the output matrix and the scores.
+    fn head(&self) -> Logits {
+        Logits {
+            scale: self.spec.logit_scale as f32,
+            softcap: self.spec.logit_softcap.map(|cap| cap as f32),
+        }
     }
 
     fn output(&self) -> &Parameter {
@@ -405,35 +440,27 @@ impl Decoder {
         }
     }
 
-    /// Rotary tables that reach the rows' highest position; grown when they do not.
-    fn rotary(&self, rows: &Rows) -> Result<Arc<Rotary>> {
-        let needed = rows
-            .positions
-            .iter()
-            .max()
-            .map_or(0, |position| *position as usize + 1);
-        if needed > self.spec.max_position_embeddings {
+    /// The angles of each rotary embedding for a batch's rows.
+    fn angles(&self, rows: &Rows) -> Result<Vec<Angles>> {
+        let last = |span: &Span| rows.positions[span.start + span.len - 1] as usize;
+        let spans = rows.spans.iter().filter(|span| span.len > 0);
+        let lengths: Vec<usize> = spans
+            .flat_map(|span| std::iter::repeat_n(last(span) + 1, span.len))
+            .collect();
+        let (needed, maximum) = (
+            lengths.iter().copied().max().unwrap_or(0),
+            self.spec.context(),
+        );
+        if needed > maximum {
             return Err(Error::TooLong {
                 length: needed,
-                maximum: self.spec.max_position_embeddings,
+                maximum,
             });
         }
-        // Tables are replaced whole, so a thread that panicked left them sound.
-        let tables = self
-            .rotary
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        if needed <= tables.positions()? {
-            return Ok(tables);
-        }
-        let grown = Arc::new(Rotary::new(
-            &self.spec,
-            needed.next_power_of_two(),
-            &self.device,
-        )?);
-        *self.rotary.write().unwrap_or_else(PoisonError::into_inner) = grown.clone();
-        Ok(grown)
+        self.rotary
+            .iter()
+            .map(|rotary| rotary.angles(&rows.positions, &lengths))
+            .collect()
     }
 
     pub(crate) fn visit<'a>(&'a self, visit: &mut dyn FnMut(&'a Parameter)) {
@@ -441,7 +468,7 @@ impl Decoder {
         for layer in &self.layers {
             layer.visit(visit);
         }
-        visit(&self.norm);
+        self.norm.visit(visit);
         self.head.iter().for_each(visit);
     }
 
@@ -453,7 +480,7 @@ impl Decoder {
         for layer in &mut self.layers {
             layer.visit_mut(visit)?;
         }
-        visit(&mut self.norm)?;
+        self.norm.visit_mut(visit)?;
         self.head.iter_mut().try_for_each(visit)
     }
 }

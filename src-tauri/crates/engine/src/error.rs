@@ -89,10 +89,12 @@ pub enum Error {
         folder: PathBuf,
     },
     /// A target module does not exist in the model.
-    #[error("the model has no linear layer named `{name}`; it has {}", crate::LINEAR_MODULES.join(", "))]
+    #[error("the model has no linear layer named `{name}`; it has {modules}")]
     UnknownModule {
         /// The name asked for.
         name: String,
+        /// The names it has.
+        modules: String,
     },
     /// A checkpoint belongs to another run.
     #[error("the checkpoint `{}` cannot continue this run: {reason}", folder.display())]
@@ -172,7 +174,9 @@ impl Error {
                 "Choose a Hugging Face model folder: config.json, tokenizer.json and safetensors files."
             }
             Self::BadConfig { .. } => "Download the file again, or correct it.",
-            Self::Unsupported { .. } => "Choose a Llama, Mistral, Qwen2, Qwen3 or SmolLM2 model.",
+            Self::Unsupported { .. } => {
+                "Choose a Llama, SmolLM, Mistral, Qwen2, Qwen3, Gemma, Phi-3 or 4, OLMo2, Granite, StableLM or Pythia model."
+            }
             Self::NoWeights { .. } => {
                 "Download the model's safetensors files; pickle files (.bin, .pt) are never read."
             }

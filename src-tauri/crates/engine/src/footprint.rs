@@ -3,7 +3,7 @@
 //! The parts follow what `block`, `linear`, `optimizer` and the chunked cross-entropy keep; every
 //! activation is f32.
 
-use crate::{LINEAR_MODULES, ModelSpec};
+use crate::spec::{LinearShape, MlpKind, ModelSpec, NormPlacement, QkvProjection, Residual};
 
 /// Bytes of an f32.
 const F32: u64 = 4;
@@ -57,7 +57,10 @@ impl Footprint {
         };
         // 2-byte weights are widened where they are used, one matrix at a time.
         let widened = if work.lora.is_some() && work.weight_bytes < F32 {
-            (spec.hidden_size * spec.intermediate_size.max(spec.vocab_size)) as u64 * F32
+            let linears = spec.linears();
+            let matrices = linears.iter().map(|linear| linear.out * linear.input);
+            let largest = matrices.chain([spec.hidden_size * spec.vocab_size]).max();
+            largest.unwrap_or(0) as u64 * F32
         } else {
             0
         };
@@ -90,13 +93,32 @@ fn activations_per_token(spec: &ModelSpec, work: &Workload<'_>) -> u64 {
     let middle = spec.intermediate_size as u64;
     let queries = (spec.num_attention_heads * spec.head_dim) as u64;
     let keys = (spec.num_key_value_heads * spec.head_dim) as u64;
-    let rank = work
-        .lora
-        .map_or(0, |(rank, _)| (rank * LINEAR_MODULES.len()) as u64);
-    // The block's input and its middle, q, k, v, the mixed values, gate and up.
-    let block = 2 * hidden + 2 * queries + 2 * keys + 2 * middle + rank;
+    let rank = work.lora.map_or(0, |(rank, modules)| {
+        rank * targeted(&spec.linears(), modules).count()
+    }) as u64;
+    // What enters the activation, and what its gradient and product take besides.
+    let (entering, leaving) = match spec.mlp {
+        MlpKind::Gated | MlpKind::GatedFused => (2 * middle, 4 * middle),
+        MlpKind::Plain => (middle, 3 * middle),
+    };
+    // The block's input and its middle, q, k, v, the mixed values, what enters the activation.
+    let mut block = 2 * hidden + 2 * queries + 2 * keys + entering + rank;
+    if spec.residual != Residual::Sequential {
+        block -= hidden;
+    }
+    // What norms after a part, and those of q and k, read.
+    if spec.norm_placement != NormPlacement::Before {
+        block += 2 * hidden;
+    }
+    if spec.qk_norm.is_some() {
+        block += queries + keys;
+    }
     // In flight in a backward: gradients of the same, the activated product and its gradient.
-    let flight = 4 * hidden + 2 * queries + 2 * keys + 4 * middle;
+    let mut flight = 4 * hidden + 2 * queries + 2 * keys + leaving;
+    // Gradients of parts beside that of the fused matrix's result.
+    if spec.qkv != QkvProjection::Separate || spec.mlp == MlpKind::GatedFused {
+        flight += (queries + 2 * keys).max(2 * middle);
+    }
     let layers = spec.num_hidden_layers as u64;
     if work.recompute {
         layers * hidden + block + flight
@@ -105,22 +127,23 @@ fn activations_per_token(spec: &ModelSpec, work: &Workload<'_>) -> u64 {
     }
 }
 
+/// Those of `linears` that `modules` names; all where it names none.
+fn targeted<'a>(
+    linears: &'a [LinearShape],
+    modules: &'a [String],
+) -> impl Iterator<Item = &'a LinearShape> {
+    let named = |linear: &&LinearShape| modules.iter().any(|name| name == linear.module());
+    linears
+        .iter()
+        .filter(move |linear| modules.is_empty() || named(linear))
+}
+
 impl ModelSpec {
     /// Weights of an adapter of `rank` on `modules`, or on every linear layer but the head where
     /// none is named: rank × (inputs + outputs) of each layer.
     pub fn adapter_parameters(&self, rank: usize, modules: &[String]) -> u64 {
-        let queries = self.num_attention_heads * self.head_dim;
-        let keys = self.num_key_value_heads * self.head_dim;
-        let sides = |module: &str| match module {
-            "q_proj" | "o_proj" => self.hidden_size + queries,
-            "k_proj" | "v_proj" => self.hidden_size + keys,
-            _ => self.hidden_size + self.intermediate_size,
-        };
-        let sides: usize = LINEAR_MODULES
-            .iter()
-            .copied()
-            .filter(|module| modules.is_empty() || modules.iter().any(|name| name == module))
-            .map(sides)
+        let sides: usize = targeted(&self.linears(), modules)
+            .map(|linear| linear.out + linear.input)
             .sum();
         (sides * rank * self.num_hidden_layers) as u64
     }
@@ -155,21 +178,34 @@ mod tests {
         ModelSpec::from_json(&config).unwrap()
     }
 
-    /// The count must be that of the adapter the decoder really makes.
+    /// The counts must be those of the model and the adapter the decoder really makes.
     #[test]
-    fn an_adapter_has_the_parameters_it_is_said_to_have() {
-        let mut decoder = Decoder::random(&spec(), 1, &Device::Cpu).unwrap();
-        let config = LoraConfig {
-            r: 8,
-            lora_alpha: 16.0,
-            target_modules: Vec::new(),
-            use_rslora: false,
-        };
-        decoder.attach_lora(&config, 1).unwrap();
-        assert_eq!(
-            decoder.parameter_counts().trainable,
-            spec().adapter_parameters(8, &[])
-        );
+    fn a_model_and_its_adapter_have_the_parameters_they_are_said_to_have() {
+        for model_type in ["llama", "gemma2", "phi3", "olmo2", "stablelm", "gpt_neox"] {
+            let config = json!({
+                "model_type": model_type, "hidden_size": 64, "intermediate_size": 160,
+                "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2,
+                "vocab_size": 300, "qk_layernorm": true, "head_dim": 16,
+            });
+            let spec = ModelSpec::from_json(&config).unwrap();
+            let mut decoder = Decoder::random(&spec, 1, &Device::Cpu).unwrap();
+            assert_eq!(decoder.parameter_counts().total, spec.parameter_count());
+            let mut config = LoraConfig {
+                r: 8,
+                lora_alpha: 16.0,
+                target_modules: Vec::new(),
+                use_rslora: false,
+            };
+            for modules in [vec![], vec![spec.linear_modules()[0].to_owned()]] {
+                config.target_modules.clone_from(&modules);
+                decoder.attach_lora(&config, 1).unwrap();
+                assert_eq!(
+                    decoder.parameter_counts().trainable,
+                    spec.adapter_parameters(8, &modules),
+                    "{model_type}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -195,7 +195,7 @@ impl Running<'_> {
         if cancelled {
             Some(StopReason::Cancelled)
         } else if self.tokens.len() >= options.max_new_tokens
-            || self.cache.len >= decoder.spec().max_position_embeddings
+            || self.cache.len() >= decoder.spec().context()
         {
             Some(StopReason::Length)
         } else {

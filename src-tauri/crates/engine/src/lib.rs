@@ -6,6 +6,7 @@
 //! gradients of its own trainable parameters and returns the gradient of its input. Frozen
 //! parameters get none. Nothing here knows the store, the network or a user's folder.
 
+mod attention;
 mod block;
 mod cache;
 mod checkpoint;
@@ -18,6 +19,8 @@ mod generate;
 mod linear;
 mod lora;
 mod memory;
+mod mlp;
+mod norm;
 mod optimizer;
 mod parameter;
 mod plan;
@@ -37,12 +40,15 @@ pub use error::{Error, Result};
 pub use event::TrainEvent;
 pub use footprint::{Footprint, Workload};
 pub use generate::{Completion, SamplingOptions, StopReason, generate};
-pub use lora::{LINEAR_MODULES, LoraConfig};
+pub use lora::LoraConfig;
 pub use memory::peak_memory;
 pub use plan::first_step;
 pub use priority::compute_in_background;
 pub use schedule::Schedule;
 pub use score::{SampleLoss, evaluate, score};
-pub use spec::{Family, ModelSpec, RopeScaling};
+pub use spec::{
+    Activation, Family, LINEAR_MODULES, LayerSpec, MlpKind, ModelSpec, NormKind, NormPlacement,
+    QkNorm, QkvProjection, Residual, Rope, RopeScaling,
+};
 pub use speed::matrix_speed;
 pub use train::{Control, Outcome, Request, TrainOptions, train};

@@ -3,6 +3,7 @@
 use crate::Result;
 use crate::lora::LoraConfig;
 use crate::parameter::Parameter;
+use crate::spec::LinearShape;
 use attune_kernels::{Transpose, add_bias, add_column_sums, matmul, matmul_add};
 use candle_core::{DType, Device, Tensor};
 use rand::Rng;
@@ -38,6 +39,20 @@ impl Linear {
             bias,
             lora: None,
         }
+    }
+
+    /// The layer of a block that `shape` describes, its parameters taken from `take`.
+    pub(crate) fn build(
+        shape: &LinearShape,
+        take: &mut dyn FnMut(&str) -> Result<Parameter>,
+    ) -> Result<Self> {
+        let weight = take(&format!("{}.weight", shape.name))?;
+        let bias = if shape.bias {
+            Some(take(&format!("{}.bias", shape.name))?)
+        } else {
+            None
+        };
+        Ok(Self::new(weight, bias))
     }
 
     /// The layer's name, without `.weight`.

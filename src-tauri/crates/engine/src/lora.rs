@@ -2,23 +2,12 @@
 
 use crate::files::at;
 use crate::linear::Linear;
-use crate::{Error, Result, files, weights};
+use crate::{Error, ModelSpec, Result, files, weights};
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
-
-/// The linear layers of a block that an adapter can stand beside.
-pub const LINEAR_MODULES: [&str; 7] = [
-    "q_proj",
-    "k_proj",
-    "v_proj",
-    "o_proj",
-    "gate_proj",
-    "up_proj",
-    "down_proj",
-];
 
 /// PEFT saves every name below this prefix.
 const PREFIX: &str = "base_model.model.";
@@ -30,7 +19,7 @@ pub struct LoraConfig {
     pub r: usize,
     /// α: the adapter is scaled by `α / r`.
     pub lora_alpha: f64,
-    /// Which of [`LINEAR_MODULES`]; empty for all.
+    /// Which of [`ModelSpec::linear_modules`]; empty for all.
     pub target_modules: Vec<String>,
     /// Scale by `α / sqrt(r)` instead (Kalajdzievski, 2023).
     pub use_rslora: bool,
@@ -49,14 +38,18 @@ impl LoraConfig {
         self.target_modules.is_empty() || self.target_modules.iter().any(|target| target == module)
     }
 
-    /// Refuses targets that no model here has.
-    pub(crate) fn check(&self) -> Result<()> {
+    /// Refuses targets that the model does not have.
+    pub(crate) fn check(&self, spec: &ModelSpec) -> Result<()> {
+        let modules = spec.linear_modules();
         match self
             .target_modules
             .iter()
-            .find(|name| !LINEAR_MODULES.contains(&name.as_str()))
+            .find(|name| !modules.contains(&name.as_str()))
         {
-            Some(name) => Err(Error::UnknownModule { name: name.clone() }),
+            Some(name) => Err(Error::UnknownModule {
+                name: name.clone(),
+                modules: modules.join(", "),
+            }),
             None => Ok(()),
         }
     }

@@ -1,79 +1,135 @@
-//! What a decoder is made of, read from `config.json`.
+//! What a decoder is made of: sizes and features, whatever file they were read from.
+//!
+//! A family is an entry of [`family::ENTRIES`]: how its `config.json` becomes features and back, and
+//! what its tensors are called. Nothing else in the engine knows families.
+
+mod config;
+mod family;
+mod gemma;
+mod gpt_neox;
+mod layout;
+mod llama;
+mod names;
+mod phi3;
+mod rope;
+mod stablelm;
 
 use crate::files::at;
 use crate::{Error, Result};
+use config::Config;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use std::path::Path;
 
-/// Families that the one decoder covers.
+pub use family::Family;
+pub use layout::LINEAR_MODULES;
+pub(crate) use layout::LinearShape;
+pub use rope::{Rope, RopeScaling};
+
+/// How rows are normalised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Family {
-    /// Llama 2, Llama 3, SmolLM2 and whatever else uses the architecture.
-    Llama,
-    /// Mistral: Llama with a sliding window.
-    Mistral,
-    /// Qwen2 and Qwen2.5: biases on q, k and v.
-    Qwen2,
-    /// Qwen3: RMSNorm on each head of q and k.
-    Qwen3,
+#[serde(rename_all = "snake_case")]
+pub enum NormKind {
+    /// RMSNorm.
+    Rms,
+    /// RMSNorm by `1 + w`: the files hold what the weight differs from one by.
+    RmsPlusOne,
+    /// LayerNorm with weight and bias.
+    Layer,
 }
 
-impl Family {
-    const ALL: [Self; 4] = [Self::Llama, Self::Mistral, Self::Qwen2, Self::Qwen3];
-
-    /// The class transformers names in `architectures`.
-    fn architecture(self) -> &'static str {
-        match self {
-            Self::Llama => "LlamaForCausalLM",
-            Self::Mistral => "MistralForCausalLM",
-            Self::Qwen2 => "Qwen2ForCausalLM",
-            Self::Qwen3 => "Qwen3ForCausalLM",
-        }
-    }
-
-    /// `model_type` in `config.json`.
-    fn model_type(self) -> &'static str {
-        match self {
-            Self::Llama => "llama",
-            Self::Mistral => "mistral",
-            Self::Qwen2 => "qwen2",
-            Self::Qwen3 => "qwen3",
-        }
-    }
+/// Where a block normalises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NormPlacement {
+    /// What enters attention and MLP.
+    Before,
+    /// What they add to the residual stream.
+    After,
+    /// Both.
+    Around,
 }
 
-/// How rotary frequencies are stretched beyond the length a model was pretrained on.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "rope_type", rename_all = "lowercase")]
-pub enum RopeScaling {
-    /// All frequencies divided by `factor`.
-    Linear {
-        /// Divisor.
-        factor: f64,
-    },
-    /// Llama 3.1: low frequencies divided, high ones kept, a ramp between.
-    Llama3 {
-        /// Divisor of the low frequencies.
-        factor: f64,
-        /// Wavelengths above `original / low_freq_factor` are divided.
-        low_freq_factor: f64,
-        /// Wavelengths below `original / high_freq_factor` are kept.
-        high_freq_factor: f64,
-        /// Length of the pretraining.
-        original_max_position_embeddings: f64,
-    },
+/// How queries and keys are normalised before they are rotated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QkNorm {
+    /// Each head, all by one weight `(head_dim)`.
+    Head,
+    /// All heads together, by a weight as wide as they are.
+    Whole,
+    /// Each head by a LayerNorm of its own, without bias.
+    OwnPerHead,
 }
 
-/// Sizes and features of a decoder. Names are those of transformers' `config.json`.
+/// What attention and MLP read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Residual {
+    /// The MLP reads the residual stream after attention was added to it.
+    Sequential,
+    /// Both read the block's input, each through its own norm.
+    Parallel,
+    /// Both read the block's input through one norm.
+    ParallelOneNorm,
+}
+
+/// How queries, keys and values are projected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QkvProjection {
+    /// By three matrices.
+    Separate,
+    /// By one: all queries, all keys, all values.
+    Fused,
+    /// By one: query, key and value of the first head, then of the second, and so on.
+    FusedByHead,
+}
+
+/// The matrices of the MLP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MlpKind {
+    /// `down(act(gate(x)) · up(x))`
+    Gated,
+    /// The same, gate and up in one matrix.
+    GatedFused,
+    /// `down(act(up(x)))`
+    Plain,
+}
+
+/// The MLP's non-linearity, by its name in `hidden_act`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Activation {
+    /// `x · sigmoid(x)`
+    #[serde(rename = "silu")]
+    Silu,
+    /// `x · Φ(x)`
+    #[serde(rename = "gelu")]
+    Gelu,
+    /// Its approximation by tanh.
+    #[serde(rename = "gelu_pytorch_tanh")]
+    GeluTanh,
+}
+
+/// What differs between blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerSpec {
+    /// How many positions back a query sees, itself included; all without one.
+    pub window: Option<usize>,
+    /// Which of [`ModelSpec::ropes`] turns queries and keys; none leaves them.
+    pub rope: Option<usize>,
+}
+
+/// Sizes and features of a decoder. Names are those of transformers' `config.json` where it has
+/// one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelSpec {
-    /// Family.
+    /// Family: what its files call things. Features are the fields below.
     pub family: Family,
     /// Width of the residual stream.
     pub hidden_size: usize,
-    /// Width of the gated MLP.
+    /// Width of the MLP.
     pub intermediate_size: usize,
     /// Number of blocks.
     pub num_hidden_layers: usize,
@@ -87,24 +143,46 @@ pub struct ModelSpec {
     pub vocab_size: usize,
     /// Positions the model was made for.
     pub max_position_embeddings: usize,
-    /// ε of every RMSNorm.
-    pub rms_norm_eps: f64,
-    /// Base of the rotary frequencies.
-    pub rope_theta: f64,
-    /// How the frequencies are stretched.
-    pub rope_scaling: Option<RopeScaling>,
     /// Whether the embedding doubles as the output matrix.
     pub tie_word_embeddings: bool,
+    /// How rows are normalised.
+    pub norm: NormKind,
+    /// ε of every norm.
+    pub norm_eps: f64,
+    /// Where a block normalises.
+    pub norm_placement: NormPlacement,
+    /// How queries and keys are normalised.
+    pub qk_norm: Option<QkNorm>,
+    /// What attention and MLP read.
+    pub residual: Residual,
+    /// How queries, keys and values are projected.
+    pub qkv: QkvProjection,
     /// Bias on q, k and v.
     pub attention_bias: bool,
     /// Bias on o.
     pub output_bias: bool,
-    /// Bias on the three matrices of the MLP.
+    /// Factor on the attention scores.
+    pub attention_scale: f64,
+    /// `c`: attention scores become `c · tanh(score / c)`.
+    pub attention_softcap: Option<f64>,
+    /// The matrices of the MLP.
+    pub mlp: MlpKind,
+    /// Bias on the matrices of the MLP.
     pub mlp_bias: bool,
-    /// RMSNorm on each head of q and k.
-    pub qk_norm: bool,
-    /// Per block: how many positions back a query sees, itself included.
-    pub windows: Vec<Option<usize>>,
+    /// The MLP's non-linearity.
+    pub activation: Activation,
+    /// Factor on the embedded tokens.
+    pub embedding_scale: f64,
+    /// Factor on what attention and MLP add to the residual stream.
+    pub residual_scale: f64,
+    /// Factor on the scores of the next token.
+    pub logit_scale: f64,
+    /// `c`: the scores of the next token become `c · tanh(score / c)`.
+    pub logit_softcap: Option<f64>,
+    /// The rotary embeddings that blocks choose from.
+    pub ropes: Vec<Rope>,
+    /// What differs between blocks, one entry for each.
+    pub layers: Vec<LayerSpec>,
 }
 
 impl ModelSpec {
@@ -137,234 +215,56 @@ impl ModelSpec {
         let fields = value
             .as_object()
             .ok_or_else(|| bad("it holds no JSON object".into()))?;
-        Self::from_config(&Config { fields, bad })
-    }
-
-    fn from_config(config: &Config<'_>) -> Result<Self> {
-        let architecture = config
-            .get("architectures")
-            .and_then(|names| names.get(0))
-            .and_then(Value::as_str)
-            .map(str::to_owned)
-            .or_else(|| {
-                let model_type = config.get("model_type")?.as_str()?;
-                let family = Family::ALL
-                    .into_iter()
-                    .find(|family| family.model_type() == model_type)?;
-                Some(family.architecture().to_owned())
-            })
-            .ok_or_else(|| (config.bad)("it names no architecture".into()))?;
-        let family = Family::ALL
-            .into_iter()
-            .find(|family| family.architecture() == architecture)
-            .ok_or_else(|| Error::Unsupported {
-                what: format!("the architecture {architecture}"),
-            })?;
-        if let Some(act) = config.get("hidden_act").and_then(Value::as_str)
-            && act != "silu"
+        let config = Config { fields, bad };
+        let spec = family::read(&config)?;
+        config.refuse_what_is_not_computed()?;
+        let (queries, keys, width) = (
+            spec.num_attention_heads,
+            spec.num_key_value_heads,
+            spec.head_dim,
+        );
+        let rotary = spec.ropes.iter().map(|rope| rope.rotary_dim);
+        if keys == 0
+            || !queries.is_multiple_of(keys)
+            || rotary
+                .chain([2])
+                .any(|dim| dim == 0 || dim > width || !dim.is_multiple_of(2))
         {
-            return Err(Error::Unsupported {
-                what: format!("hidden_act {act}"),
-            });
-        }
-        let hidden_size = config.size("hidden_size")?;
-        let num_attention_heads = config.size("num_attention_heads")?;
-        let num_hidden_layers = config.size("num_hidden_layers")?;
-        let num_key_value_heads = config
-            .optional_size("num_key_value_heads")?
-            .unwrap_or(num_attention_heads);
-        let head_dim = config
-            .optional_size("head_dim")?
-            .unwrap_or(hidden_size / num_attention_heads.max(1));
-        if num_key_value_heads == 0
-            || !num_attention_heads.is_multiple_of(num_key_value_heads)
-            || !head_dim.is_multiple_of(2)
-        {
-            return Err((config.bad)(format!(
-                "{num_attention_heads} query heads, {num_key_value_heads} key heads and head_dim {head_dim} do not fit together"
+            return Err(bad(format!(
+                "{queries} query heads, {keys} key heads and head_dim {width} do not fit together"
             )));
         }
-        let bias = |name: &str| config.flag(name, false);
-        Ok(Self {
-            family,
-            hidden_size,
-            intermediate_size: config.size("intermediate_size")?,
-            num_hidden_layers,
-            num_attention_heads,
-            num_key_value_heads,
-            head_dim,
-            vocab_size: config.size("vocab_size")?,
-            max_position_embeddings: config
-                .optional_size("max_position_embeddings")?
-                .unwrap_or(2048),
-            rms_norm_eps: config.number("rms_norm_eps").unwrap_or(1e-6),
-            rope_theta: config.rope_theta(),
-            rope_scaling: config.rope_scaling()?,
-            tie_word_embeddings: config.flag("tie_word_embeddings", false),
-            attention_bias: family == Family::Qwen2 || bias("attention_bias"),
-            output_bias: family != Family::Qwen2 && bias("attention_bias"),
-            mlp_bias: bias("mlp_bias"),
-            qk_norm: family == Family::Qwen3,
-            windows: config.windows(family, num_hidden_layers)?,
-        })
+        Ok(spec)
     }
 
     /// `config.json` of this model, as transformers reads it.
     pub fn to_config(&self, dtype: &str) -> Value {
-        let mut config = json!({
-            "architectures": [self.family.architecture()],
-            "model_type": self.family.model_type(),
-            "hidden_act": "silu",
-            "hidden_size": self.hidden_size,
-            "intermediate_size": self.intermediate_size,
-            "num_hidden_layers": self.num_hidden_layers,
-            "num_attention_heads": self.num_attention_heads,
-            "num_key_value_heads": self.num_key_value_heads,
-            "head_dim": self.head_dim,
-            "vocab_size": self.vocab_size,
-            "max_position_embeddings": self.max_position_embeddings,
-            "rms_norm_eps": self.rms_norm_eps,
-            "rope_theta": self.rope_theta,
-            "rope_scaling": self.rope_scaling,
-            "tie_word_embeddings": self.tie_word_embeddings,
-            "attention_bias": self.attention_bias && self.family != Family::Qwen2,
-            "mlp_bias": self.mlp_bias,
-            "torch_dtype": dtype,
-        });
-        if let Some(window) = self.windows.iter().copied().flatten().next() {
-            config["sliding_window"] = json!(window);
-            config["use_sliding_window"] = json!(true);
-            let kind = |window: &Option<usize>| match window {
-                Some(_) => "sliding_attention",
-                None => "full_attention",
-            };
-            config["layer_types"] = self.windows.iter().map(kind).collect();
-        }
-        config
+        family::write(self, dtype)
     }
 
     /// Number of weights, the tied output matrix counted once.
     pub fn parameter_count(&self) -> u64 {
-        crate::weights::expected_tensors(self)
+        self.tensors()
             .iter()
             .map(|(_, shape)| shape.iter().product::<usize>() as u64)
             .sum()
     }
-}
 
-struct Config<'a> {
-    fields: &'a Map<String, Value>,
-    bad: &'a dyn Fn(String) -> Error,
-}
-
-impl Config<'_> {
-    fn get(&self, name: &str) -> Option<&Value> {
-        self.fields.get(name).filter(|value| !value.is_null())
+    /// Positions a sequence can have: more than [`Self::max_position_embeddings`] where that names
+    /// the length before the rotary embedding is stretched.
+    pub fn context(&self) -> usize {
+        let stretched = |rope: &Rope| rope.reach(self.max_position_embeddings);
+        self.ropes
+            .iter()
+            .map(stretched)
+            .min()
+            .unwrap_or(self.max_position_embeddings)
     }
 
-    fn number(&self, name: &str) -> Option<f64> {
-        self.get(name)?.as_f64()
-    }
-
-    fn flag(&self, name: &str, default: bool) -> bool {
-        self.get(name).and_then(Value::as_bool).unwrap_or(default)
-    }
-
-    fn optional_size(&self, name: &str) -> Result<Option<usize>> {
-        let Some(value) = self.get(name) else {
-            return Ok(None);
-        };
-        match value.as_u64() {
-            Some(size) if (1..=1 << 32).contains(&size) => Ok(Some(size as usize)),
-            _ => Err((self.bad)(format!("`{name}` is {value}, not a size"))),
-        }
-    }
-
-    fn size(&self, name: &str) -> Result<usize> {
-        self.optional_size(name)?
-            .ok_or_else(|| (self.bad)(format!("`{name}` is missing")))
-    }
-
-    /// transformers 5 writes `rope_parameters`; before it there were `rope_theta` and `rope_scaling`.
-    fn rope(&self) -> Option<&Value> {
-        self.get("rope_parameters")
-            .or_else(|| self.get("rope_scaling"))
-    }
-
-    fn rope_theta(&self) -> f64 {
-        let inside = self
-            .rope()
-            .and_then(|rope| rope.get("rope_theta"))
-            .and_then(Value::as_f64);
-        inside
-            .or_else(|| self.number("rope_theta"))
-            .unwrap_or(10_000.0)
-    }
-
-    fn rope_scaling(&self) -> Result<Option<RopeScaling>> {
-        let Some(rope) = self.rope() else {
-            return Ok(None);
-        };
-        let kind = rope
-            .get("rope_type")
-            .or_else(|| rope.get("type"))
-            .and_then(Value::as_str)
-            .unwrap_or("default");
-        let number = |name: &str| {
-            rope.get(name)
-                .and_then(Value::as_f64)
-                .ok_or_else(|| (self.bad)(format!("`{name}` of the rope scaling is missing")))
-        };
-        match kind {
-            "default" => Ok(None),
-            "linear" => Ok(Some(RopeScaling::Linear {
-                factor: number("factor")?,
-            })),
-            "llama3" => Ok(Some(RopeScaling::Llama3 {
-                factor: number("factor")?,
-                low_freq_factor: number("low_freq_factor")?,
-                high_freq_factor: number("high_freq_factor")?,
-                original_max_position_embeddings: number("original_max_position_embeddings")?,
-            })),
-            other => Err(Error::Unsupported {
-                what: format!("rope scaling of type {other}"),
-            }),
-        }
-    }
-
-    fn windows(&self, family: Family, layers: usize) -> Result<Vec<Option<usize>>> {
-        let used = match family {
-            Family::Llama => false,
-            Family::Mistral => true,
-            Family::Qwen2 | Family::Qwen3 => self.flag("use_sliding_window", false),
-        };
-        let window = if used {
-            self.optional_size("sliding_window")?
-        } else {
-            None
-        };
-        let Some(window) = window else {
-            return Ok(vec![None; layers]);
-        };
-        match self.get("layer_types").and_then(Value::as_array) {
-            Some(types) if types.len() == layers => Ok(types
-                .iter()
-                .map(|kind| (kind == "sliding_attention").then_some(window))
-                .collect()),
-            Some(types) => Err((self.bad)(format!(
-                "`layer_types` names {} layers of {layers}",
-                types.len()
-            ))),
-            None => {
-                let first = if family == Family::Mistral {
-                    0
-                } else {
-                    self.optional_size("max_window_layers")?.unwrap_or(layers)
-                };
-                Ok((0..layers)
-                    .map(|layer| (layer >= first).then_some(window))
-                    .collect())
-            }
-        }
+    /// Tells apart the lengths for which the same positions turn by other angles. A cache made at
+    /// one length cannot serve another of a different value.
+    pub(crate) fn rope_regime(&self, length: usize) -> usize {
+        let regimes = self.ropes.iter().map(|rope| rope.regime(length));
+        regimes.max().unwrap_or(0)
     }
 }

@@ -8,56 +8,14 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-/// Name and shape of every tensor of a model, in the order of the computation.
-pub(crate) fn expected_tensors(spec: &ModelSpec) -> Vec<(String, Vec<usize>)> {
-    let (h, i) = (spec.hidden_size, spec.intermediate_size);
-    let (q, kv) = (
-        spec.num_attention_heads * spec.head_dim,
-        spec.num_key_value_heads * spec.head_dim,
-    );
-    let mut tensors = vec![(
-        "model.embed_tokens.weight".to_owned(),
-        vec![spec.vocab_size, h],
-    )];
-    for layer in 0..spec.num_hidden_layers {
-        let mut add = |name: &str, shape: Vec<usize>| {
-            tensors.push((format!("model.layers.{layer}.{name}"), shape));
-        };
-        add("input_layernorm.weight", vec![h]);
-        let linears = [
-            ("self_attn.q_proj", q, h, spec.attention_bias),
-            ("self_attn.k_proj", kv, h, spec.attention_bias),
-            ("self_attn.v_proj", kv, h, spec.attention_bias),
-            ("self_attn.o_proj", h, q, spec.output_bias),
-            ("mlp.gate_proj", i, h, spec.mlp_bias),
-            ("mlp.up_proj", i, h, spec.mlp_bias),
-            ("mlp.down_proj", h, i, spec.mlp_bias),
-        ];
-        for (name, out, input, bias) in linears {
-            add(&format!("{name}.weight"), vec![out, input]);
-            if bias {
-                add(&format!("{name}.bias"), vec![out]);
-            }
-        }
-        if spec.qk_norm {
-            add("self_attn.q_norm.weight", vec![spec.head_dim]);
-            add("self_attn.k_norm.weight", vec![spec.head_dim]);
-        }
-        add("post_attention_layernorm.weight", vec![h]);
-    }
-    tensors.push(("model.norm.weight".into(), vec![h]));
-    if !spec.tie_word_embeddings {
-        tensors.push(("lm_head.weight".into(), vec![spec.vocab_size, h]));
-    }
-    tensors
-}
-
 /// The opened weights of a model folder.
 pub(crate) struct Weights {
     folder: PathBuf,
     files: Vec<MmapedSafetensors>,
     /// Which file holds a tensor.
     index: BTreeMap<String, usize>,
+    /// A tensor's name in the model and in the files.
+    renamed: Option<(String, String)>,
 }
 
 impl Weights {
@@ -79,7 +37,14 @@ impl Weights {
             index.extend(file.tensors().into_iter().map(|(name, _)| (name, number)));
             files.push(file);
         }
+        // A family may have renamed its output matrix since the file was written.
+        let (stored, head) = (spec.stored_head_name(), spec.head_name());
+        if let Some(number) = index.remove(&stored) {
+            index.insert(head.clone(), number);
+        }
+        let renamed = (stored != head).then_some((head, stored));
         let weights = Self {
+            renamed,
             folder: folder.to_owned(),
             files,
             index,
@@ -89,7 +54,7 @@ impl Weights {
     }
 
     fn check(&self, spec: &ModelSpec) -> Result<()> {
-        let expected: BTreeMap<_, _> = expected_tensors(spec).into_iter().collect();
+        let expected: BTreeMap<_, _> = spec.tensors().into_iter().collect();
         for (name, shape) in &expected {
             let found = self.shape(name).ok_or_else(|| Error::MissingTensor {
                 folder: self.folder.clone(),
@@ -106,14 +71,10 @@ impl Weights {
                 });
             }
         }
-        let ignored = |name: &str| {
-            name.ends_with("rotary_emb.inv_freq")
-                || (spec.tie_word_embeddings && name == "lm_head.weight")
-        };
         match self
             .index
             .keys()
-            .find(|name| !expected.contains_key(*name) && !ignored(name))
+            .find(|name| !expected.contains_key(*name) && !spec.ignores(name))
         {
             Some(name) => Err(Error::UnexpectedTensor {
                 folder: self.folder.clone(),
@@ -124,14 +85,29 @@ impl Weights {
     }
 
     fn shape(&self, name: &str) -> Option<Vec<usize>> {
-        let view = self.files[*self.index.get(name)?].get(name).ok()?;
-        Some(view.shape().to_vec())
+        let file = &self.files[*self.index.get(name)?];
+        let view = file.get(name).or_else(|_| file.get(self.stored(name)));
+        Some(view.ok()?.shape().to_vec())
     }
 
     /// Reads a tensor that `check` has seen.
     pub(crate) fn load(&self, name: &str, dtype: DType, device: &Device) -> Result<Tensor> {
         let file = self.index.get(name).map_or(0, |index| *index);
-        Ok(self.files[file].load(name, device)?.to_dtype(dtype)?)
+        let file = &self.files[file];
+        let name = if file.get(name).is_ok() {
+            name
+        } else {
+            self.stored(name)
+        };
+        Ok(file.load(name, device)?.to_dtype(dtype)?)
+    }
+
+    /// What the files call a tensor that is not there by its own name.
+    fn stored<'a>(&'a self, name: &'a str) -> &'a str {
+        match &self.renamed {
+            Some((model, file)) if model == name => file,
+            _ => name,
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 
 use crate::exp::exp;
 use crate::gemm::{self, Into, Matrix};
+use crate::softcap::{self, softcap, softcap_slope};
 use crate::storage::{from_values, on_cpu, view};
 use ::gemm::Parallelism;
 use candle_core::{D, DType, Device, Result, Tensor};
@@ -36,6 +37,8 @@ pub struct Attention {
     pub scale: f32,
     /// How many positions back a query sees, itself included; `None` for all.
     pub window: Option<usize>,
+    /// `c`: scores become `c · tanh(score / c)` before the softmax (Gemma 2).
+    pub softcap: Option<f32>,
 }
 
 /// One sample's `n` queries over its `m ≥ n` keys; the queries are the last `n` positions.
@@ -297,7 +300,7 @@ impl Attention {
         self.visible(sequence, first).start..self.visible(sequence, first + rows - 1).end
     }
 
-    /// `scale · q · kᵀ` of a block over `keys`, into `scores (rows, keys)`.
+    /// `scale · q · kᵀ` of a block over `keys`, capped if they are, into `scores (rows, keys)`.
     fn scores(
         &self,
         sequence: &Sequence<'_>,
@@ -320,6 +323,9 @@ impl Attention {
             k.t(),
             Parallelism::None,
         );
+        if let Some(cap) = self.softcap {
+            softcap(scores, cap);
+        }
     }
 
     /// Gradients of one key head and its group of query heads: `dq (n, group · head_dim)`,
@@ -371,7 +377,12 @@ impl Attention {
                         &mut p[row * width..][..width],
                         &mut dp[row * width..][..width],
                     );
-                    softmax_backward(p, dp, visible, log_sum_exp, delta, self.scale);
+                    if let Some(cap) = self.softcap {
+                        softcap_backward(&p[visible.clone()], &mut dp[visible.clone()], delta, cap);
+                        softmax_backward(p, dp, visible, log_sum_exp, 0.0, self.scale);
+                    } else {
+                        softmax_backward(p, dp, visible, log_sum_exp, delta, self.scale);
+                    }
                 }
                 let p = Matrix::new(p, rows, width, width);
                 let ds = Matrix::new(dp, rows, width, width);
@@ -446,6 +457,19 @@ fn softmax_backward(
     );
 }
 
+/// Multiplies `dp - delta`, the gradient of the capped scores but for a factor, by the slope
+/// `1 - (score / cap)²` of the cap.
+fn softcap_backward(capped: &[f32], gradient: &mut [f32], delta: f32, cap: f32) {
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for (score, gradient) in capped.iter().zip(gradient) {
+                *gradient = (*gradient - delta) * softcap_slope(*score, cap);
+            }
+        },
+    );
+}
+
 /// Lays the sequences' values and log-sum-exps end to end.
 fn join(parts: Vec<(Tensor, Tensor)>) -> Result<(Tensor, Tensor)> {
     let (o, log_sum_exp): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
@@ -478,7 +502,7 @@ impl Attention {
             self.split_keys(k)?,
             self.split_keys(v)?,
         );
-        let scores = self.scores_composed(&q, &k, n)?;
+        let scores = self.scores_composed(&q, &k, n)?.0;
         let log_sum_exp = scores.log_sum_exp(D::Minus1)?.unsqueeze(D::Minus1)?;
         let o = scores.broadcast_sub(&log_sum_exp)?.exp()?.matmul(&v)?;
         Ok((
@@ -509,13 +533,14 @@ impl Attention {
                 self.split_queries(&part(d_o)?)?,
                 self.split_queries(&part(log_sum_exp)?)?,
             );
-            let p = self
-                .scores_composed(&q, &k, n)?
-                .broadcast_sub(&log_sum_exp)?
-                .exp()?;
+            let (scores, slope) = self.scores_composed(&q, &k, n)?;
+            let p = scores.broadcast_sub(&log_sum_exp)?.exp()?;
             let dp = d_o.matmul(&v.t()?)?;
             let delta = (&p * &dp)?.sum_keepdim(D::Minus1)?;
-            let ds = ((&p * dp.broadcast_sub(&delta)?)? * f64::from(self.scale))?;
+            let mut ds = ((&p * dp.broadcast_sub(&delta)?)? * f64::from(self.scale))?;
+            if let Some(slope) = slope {
+                ds = (ds * slope)?;
+            }
             dq.push(self.join_queries(&ds.matmul(&k)?, n)?);
             dk.push(self.join_keys(&ds.t()?.matmul(&q)?)?);
             dv.push(self.join_keys(&p.t()?.matmul(&d_o)?)?);
@@ -560,8 +585,14 @@ impl Attention {
             .contiguous()
     }
 
-    /// Scores with what is not visible at minus infinity, `(key_value_heads, group · n, m)`.
-    fn scores_composed(&self, q: &Tensor, k: &Tensor, n: usize) -> Result<Tensor> {
+    /// Scores with what is not visible at minus infinity, `(key_value_heads, group · n, m)`, and
+    /// the slope of their cap, if they have one.
+    fn scores_composed(
+        &self,
+        q: &Tensor,
+        k: &Tensor,
+        n: usize,
+    ) -> Result<(Tensor, Option<Tensor>)> {
         let m = k.dim(1)?;
         let window = self.window.unwrap_or(usize::MAX);
         let mask: Vec<f32> = (0..self.group() * n)
@@ -578,6 +609,14 @@ impl Attention {
             .collect();
         let mask =
             Tensor::from_vec(mask, (self.group() * n, m), &Device::Cpu)?.to_device(q.device())?;
-        (q.matmul(&k.t()?)?.to_dtype(DType::F32)? * f64::from(self.scale))?.broadcast_add(&mask)
+        let scores = (q.matmul(&k.t()?)?.to_dtype(DType::F32)? * f64::from(self.scale))?;
+        let (scores, slope) = match self.softcap {
+            Some(cap) => {
+                let (capped, slope) = softcap::composed(&scores, cap)?;
+                (capped, Some(slope))
+            }
+            None => (scores, None),
+        };
+        Ok((scores.broadcast_add(&mask)?, slope))
     }
 }

@@ -3,6 +3,9 @@
 
 use crate::exp::exp;
 use crate::gemm::{self, Into, Matrix};
+use crate::matmul::{Transpose, matmul};
+use crate::scale::scaled;
+use crate::softcap::{self, softcap, softcap_slope};
 use crate::storage::{as_f32, from_values, on_cpu, update, view};
 use candle_core::{D, Result, Tensor, bail};
 use rayon::prelude::*;
@@ -15,7 +18,53 @@ fn chunk_rows(v: usize) -> usize {
     (CHUNK_ELEMENTS / v.max(1)).clamp(8, 1024)
 }
 
-/// Forward and backward of `Σ -ln softmax(hidden · weightᵀ)[target]`.
+/// What stands between `hidden · weightᵀ` and the scores.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Logits {
+    /// Factor on the product (Granite).
+    pub scale: f32,
+    /// `c`: the scaled product becomes `c · tanh(product / c)` (Gemma 2).
+    pub softcap: Option<f32>,
+}
+
+impl Default for Logits {
+    fn default() -> Self {
+        Self {
+            scale: 1.0,
+            softcap: None,
+        }
+    }
+}
+
+impl Logits {
+    /// Scores `(M, V)` of `hidden (M, H)` by `weight (V, H)`.
+    pub fn of(&self, hidden: &Tensor, weight: &Tensor) -> Result<Tensor> {
+        let mut logits = matmul(hidden, weight, Transpose::Right)?;
+        if self.scale != 1.0 {
+            logits = scaled(&logits, self.scale)?;
+        }
+        let Some(cap) = self.softcap else {
+            return Ok(logits);
+        };
+        if !on_cpu(&logits) {
+            return Ok(softcap::composed(&logits, cap)?.0);
+        }
+        update(&logits, |logits| softcap(logits, cap))?;
+        Ok(logits)
+    }
+
+    /// The same by candle's operations, with the slope of the cap, if there is one.
+    fn composed(&self, hidden: &Tensor, weight: &Tensor) -> Result<(Tensor, Option<Tensor>)> {
+        let logits = (hidden.matmul(&weight.t()?)? * f64::from(self.scale))?;
+        let Some(cap) = self.softcap else {
+            return Ok((logits, None));
+        };
+        let (capped, slope) = softcap::composed(&logits, cap)?;
+        Ok((capped, Some(slope)))
+    }
+}
+
+/// Forward and backward of `Σ -ln softmax(logits(hidden · weightᵀ))[target]`.
 ///
 /// `hidden (M, H)` holds only rows that count, `weight (V, H)`, one target per row. Returns the
 /// summed loss (nats, not scaled) and the gradient of `hidden` of `scale ·` that sum; the gradient
@@ -24,13 +73,14 @@ pub fn linear_cross_entropy(
     hidden: &Tensor,
     weight: &Tensor,
     targets: &[u32],
+    head: Logits,
     scale: f32,
     mut weight_gradient: Option<&mut Tensor>,
 ) -> Result<(f64, Tensor)> {
     let (m, h, v) = check(hidden, weight, targets)?;
     let weight = as_f32(weight)?;
     if !on_cpu(hidden) {
-        return composed(hidden, &weight, targets, scale, weight_gradient);
+        return composed(hidden, &weight, targets, head, scale, weight_gradient);
     }
     let (hidden_values, weight) = (view(hidden)?, view(&weight)?);
     let weight = Matrix::new(&weight, v, h, h);
@@ -46,7 +96,7 @@ pub fn linear_cross_entropy(
             logits,
             v,
             Into::Replace,
-            1.0,
+            head.scale,
             x,
             weight.t(),
             gemm::all_threads(),
@@ -56,11 +106,20 @@ pub fn linear_cross_entropy(
             .par_chunks_mut(v)
             .zip(&targets[first..first + count])
             .map(|(row, target)| {
+                let capped = head.softcap.map(|cap| {
+                    softcap(row, cap);
+                    (row.to_vec(), cap)
+                });
                 let target_logit = row[*target as usize];
                 let (max, sum) = softmax_in_place(row);
                 let factor = scale / sum;
                 row.iter_mut().for_each(|p| *p *= factor);
                 row[*target as usize] -= scale;
+                if let Some((capped, cap)) = capped {
+                    for (gradient, capped) in row.iter_mut().zip(capped) {
+                        *gradient *= softcap_slope(capped, cap);
+                    }
+                }
                 f64::from(sum).ln() + f64::from(max) - f64::from(target_logit)
             })
             .collect();
@@ -71,7 +130,7 @@ pub fn linear_cross_entropy(
             dx,
             h,
             Into::Replace,
-            1.0,
+            head.scale,
             dlogits,
             weight,
             gemm::all_threads(),
@@ -82,7 +141,7 @@ pub fn linear_cross_entropy(
                     gradient,
                     h,
                     Into::Add,
-                    1.0,
+                    head.scale,
                     dlogits.t(),
                     x,
                     gemm::all_threads(),
@@ -93,12 +152,17 @@ pub fn linear_cross_entropy(
     Ok((loss, from_values(dhidden, (m, h))?))
 }
 
-/// `-ln softmax(hidden · weightᵀ)[target]` of each row, forward only.
-pub fn linear_token_losses(hidden: &Tensor, weight: &Tensor, targets: &[u32]) -> Result<Vec<f32>> {
+/// `-ln softmax(logits(hidden · weightᵀ))[target]` of each row, forward only.
+pub fn linear_token_losses(
+    hidden: &Tensor,
+    weight: &Tensor,
+    targets: &[u32],
+    head: Logits,
+) -> Result<Vec<f32>> {
     let (m, h, v) = check(hidden, weight, targets)?;
     let weight = as_f32(weight)?;
     if !on_cpu(hidden) {
-        return losses_composed(hidden, &weight, targets);
+        return losses_composed(hidden, &weight, targets, head);
     }
     let (hidden, weight) = (view(hidden)?, view(&weight)?);
     let weight = Matrix::new(&weight, v, h, h);
@@ -113,7 +177,7 @@ pub fn linear_token_losses(hidden: &Tensor, weight: &Tensor, targets: &[u32]) ->
             logits,
             v,
             Into::Replace,
-            1.0,
+            head.scale,
             x,
             weight.t(),
             gemm::all_threads(),
@@ -122,6 +186,9 @@ pub fn linear_token_losses(hidden: &Tensor, weight: &Tensor, targets: &[u32]) ->
             .par_chunks_mut(v)
             .zip(&targets[first..first + count])
             .map(|(row, target)| {
+                if let Some(cap) = head.softcap {
+                    softcap(row, cap);
+                }
                 let target_logit = row[*target as usize];
                 let (max, sum) = softmax_in_place(row);
                 (f64::from(sum).ln() + f64::from(max) - f64::from(target_logit)) as f32
@@ -177,6 +244,7 @@ pub(crate) fn composed(
     hidden: &Tensor,
     weight: &Tensor,
     targets: &[u32],
+    head: Logits,
     scale: f32,
     mut weight_gradient: Option<&mut Tensor>,
 ) -> Result<(f64, Tensor)> {
@@ -188,7 +256,8 @@ pub(crate) fn composed(
         let count = rows.min(m - first);
         let x = hidden.narrow(0, first, count)?.contiguous()?;
         let targets = Tensor::new(&targets[first..first + count], hidden.device())?.unsqueeze(1)?;
-        let log_probabilities = candle_nn::ops::log_softmax(&x.matmul(&weight.t()?)?, D::Minus1)?;
+        let (logits, slope) = head.composed(&x, weight)?;
+        let log_probabilities = candle_nn::ops::log_softmax(&logits, D::Minus1)?;
         loss -= f64::from(
             log_probabilities
                 .gather(&targets, 1)?
@@ -196,8 +265,12 @@ pub(crate) fn composed(
                 .to_scalar::<f32>()?,
         );
         let ones = targets.ones_like()?.to_dtype(x.dtype())?.neg()?;
-        let dlogits =
+        let mut dlogits =
             (log_probabilities.exp()?.scatter_add(&targets, &ones, 1)? * f64::from(scale))?;
+        if let Some(slope) = slope {
+            dlogits = (dlogits * slope)?;
+        }
+        dlogits = (dlogits * f64::from(head.scale))?;
         dhidden.push(dlogits.matmul(weight)?);
         if let Some(gradient) = weight_gradient.as_deref_mut() {
             *gradient = (&*gradient + dlogits.t()?.matmul(&x)?)?;
@@ -213,8 +286,10 @@ pub(crate) fn losses_composed(
     hidden: &Tensor,
     weight: &Tensor,
     targets: &[u32],
+    head: Logits,
 ) -> Result<Vec<f32>> {
-    let log_probabilities = candle_nn::ops::log_softmax(&hidden.matmul(&weight.t()?)?, D::Minus1)?;
+    let logits = head.composed(hidden, weight)?.0;
+    let log_probabilities = candle_nn::ops::log_softmax(&logits, D::Minus1)?;
     let targets = Tensor::new(targets, hidden.device())?.unsqueeze(1)?;
     log_probabilities
         .gather(&targets, 1)?

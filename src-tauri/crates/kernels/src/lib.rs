@@ -15,25 +15,33 @@ mod bias;
 mod cross_entropy;
 mod embedding;
 mod exp;
+mod gelu;
 mod gemm;
+mod layer_norm;
 mod matmul;
 mod norm;
 mod rms_norm;
 mod rope;
+mod scale;
+mod softcap;
 mod storage;
 mod swiglu;
+mod tanh;
 
 pub use adamw::{AdamW, adamw};
 pub use add::add;
 pub use attention::{Attention, Span};
 pub use bias::{add_bias, add_column_sums};
 pub use candle_core::Result;
-pub use cross_entropy::{linear_cross_entropy, linear_token_losses};
+pub use cross_entropy::{Logits, linear_cross_entropy, linear_token_losses};
 pub use embedding::{embedding, embedding_backward};
+pub use gelu::{Gelu, geglu, geglu_backward, gelu, gelu_backward};
+pub use layer_norm::{LayerNormGradients, layer_norm, layer_norm_backward};
 pub use matmul::{Transpose, matmul, matmul_add};
 pub use norm::squared_norm;
 pub use rms_norm::{rms_norm, rms_norm_backward};
 pub use rope::{Rotation, rope};
+pub use scale::{add_scaled, scaled};
 pub use swiglu::{swiglu, swiglu_backward};
 
 /// Runs `work` on a thread of the pool. A kernel called from there divides its work at little

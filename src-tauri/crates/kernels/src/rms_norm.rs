@@ -1,4 +1,7 @@
-//! RMSNorm (Zhang and Sennrich, 2019): `y = x / sqrt(mean(x²) + ε) · w`.
+//! RMSNorm (Zhang and Sennrich, 2019): `y = x / sqrt(mean(x²) + ε) · (o + w)`.
+//!
+//! The offset `o` is 0, or 1 where a family stores its weights as what they differ from one by
+//! (Gemma). It is added here, so that weight and gradient stay what the family's files hold.
 
 use crate::storage::{as_f32, from_values, on_cpu, update, view};
 use candle_core::{D, Result, Tensor};
@@ -7,11 +10,11 @@ use rayon::prelude::*;
 /// Rows one task takes. Fixed, so that sums do not depend on the number of threads.
 const ROWS: usize = 64;
 
-/// Normalises each row of `x (N, H)` and scales it by `weight (H)`.
-pub fn rms_norm(x: &Tensor, weight: &Tensor, epsilon: f64) -> Result<Tensor> {
+/// Normalises each row of `x (N, H)` and scales it by `offset + weight (H)`.
+pub fn rms_norm(x: &Tensor, weight: &Tensor, offset: f32, epsilon: f64) -> Result<Tensor> {
     let weight = as_f32(weight)?;
     if !on_cpu(x) {
-        return composed(x, &weight, epsilon);
+        return composed(x, &weight, offset, epsilon);
     }
     let (n, h) = x.dims2()?;
     let (x, weight) = (view(x)?, view(&weight)?);
@@ -26,7 +29,7 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, epsilon: f64) -> Result<Tensor> {
                     for (y, x) in y.chunks_exact_mut(h).zip(x.chunks_exact(h)) {
                         let scale = inverse_rms(x, epsilon);
                         for ((y, x), weight) in y.iter_mut().zip(x).zip(weight.iter()) {
-                            *y = x * scale * weight;
+                            *y = x * scale * (weight + offset);
                         }
                     }
                 },
@@ -39,13 +42,14 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, epsilon: f64) -> Result<Tensor> {
 pub fn rms_norm_backward(
     x: &Tensor,
     weight: &Tensor,
+    offset: f32,
     epsilon: f64,
     dy: &Tensor,
     weight_gradient: Option<&mut Tensor>,
 ) -> Result<Tensor> {
     let weight = as_f32(weight)?;
     if !on_cpu(x) {
-        return backward_composed(x, &weight, epsilon, dy, weight_gradient);
+        return backward_composed(x, &weight, offset, epsilon, dy, weight_gradient);
     }
     let (n, h) = x.dims2()?;
     let (x, weight, dy) = (view(x)?, view(&weight)?, view(dy)?);
@@ -69,10 +73,10 @@ pub fn rms_norm_backward(
                         .zip(dy.chunks_exact(h));
                     for ((dx, x), dy) in rows {
                         let scale = inverse_rms(x, epsilon);
-                        // d(x·s·w)/dx = s·(w·dy) - x·s³/H·Σ(w·dy·x)
+                        // With w the offset weight: d(x·s·w)/dx = s·(w·dy) - x·s³/H·Σ(w·dy·x)
                         let mut dot = [0.0_f32; 16];
                         for i in 0..h {
-                            dx[i] = weight[i] * dy[i];
+                            dx[i] = (weight[i] + offset) * dy[i];
                             dot[i % 16] += dx[i] * x[i];
                         }
                         let pull = scale * scale * scale * dot.iter().sum::<f32>() / h as f32;
@@ -124,13 +128,15 @@ fn normalise(x: &Tensor, epsilon: f64) -> Result<(Tensor, Tensor)> {
     Ok((x.broadcast_mul(&scale)?, scale))
 }
 
-pub(crate) fn composed(x: &Tensor, weight: &Tensor, epsilon: f64) -> Result<Tensor> {
-    normalise(x, epsilon)?.0.broadcast_mul(weight)
+pub(crate) fn composed(x: &Tensor, weight: &Tensor, offset: f32, epsilon: f64) -> Result<Tensor> {
+    let weight = (weight + f64::from(offset))?;
+    normalise(x, epsilon)?.0.broadcast_mul(&weight)
 }
 
 pub(crate) fn backward_composed(
     x: &Tensor,
     weight: &Tensor,
+    offset: f32,
     epsilon: f64,
     dy: &Tensor,
     weight_gradient: Option<&mut Tensor>,
@@ -139,7 +145,7 @@ pub(crate) fn backward_composed(
     if let Some(gradient) = weight_gradient {
         *gradient = (&*gradient + (&normalised * dy)?.sum(0)?)?;
     }
-    let dnormalised = dy.broadcast_mul(weight)?;
+    let dnormalised = dy.broadcast_mul(&(weight + f64::from(offset))?)?;
     let pull = (&dnormalised * &normalised)?.mean_keepdim(D::Minus1)?;
     (dnormalised - normalised.broadcast_mul(&pull)?)?.broadcast_mul(&scale)
 }

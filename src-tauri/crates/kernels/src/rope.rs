@@ -1,7 +1,7 @@
 //! Rotary position embedding (Su et al., 2021), in the half-split layout of transformers.
 
 use crate::storage::{from_values, on_cpu, view};
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
 /// Forward rotates by the position's angle; the backward of a rotation is the opposite rotation.
@@ -13,11 +13,13 @@ pub enum Rotation {
     Backward,
 }
 
-/// Rotates each head of `x (N, heads · head_dim)`: the pair `(i, i + head_dim / 2)` of row `t` by
-/// the angle whose cosine and sine stand at `[positions[t], i]` of `cos` and `sin
-/// (P, head_dim / 2)`.
+/// Rotates the first `R` elements of each head of `x (N, heads · head_dim)`, the rest stay: the
+/// pair `(i, i + R / 2)` of row `t` by the angle whose cosine and sine stand at `[positions[t], i]`
+/// of `cos` and `sin (P, R / 2)`. Tables may carry a factor on both, as YaRN's and LongRoPE's do:
+/// the backward multiplies by it too.
 pub fn rope(
     x: &Tensor,
+    head_dim: usize,
     cos: &Tensor,
     sin: &Tensor,
     positions: &[u32],
@@ -25,13 +27,16 @@ pub fn rope(
 ) -> Result<Tensor> {
     let (n, width) = x.dims2()?;
     let half = cos.dim(1)?;
+    if 2 * half > head_dim || !width.is_multiple_of(head_dim) {
+        bail!("rope: {half} pairs do not fit heads of {head_dim} in rows of {width}");
+    }
     let sign = if rotation == Rotation::Forward {
         1.0
     } else {
         -1.0
     };
     if !on_cpu(x) {
-        return composed(x, cos, sin, positions, f64::from(sign));
+        return composed(x, head_dim, cos, sin, positions, f64::from(sign));
     }
     let (x, cos, sin) = (view(x)?, view(cos)?, view(sin)?);
     let mut y = vec![0.0; n * width];
@@ -46,7 +51,10 @@ pub fn rope(
         arch.dispatch(
             #[inline(always)]
             || {
-                for (y, x) in y.chunks_exact_mut(2 * half).zip(x.chunks_exact(2 * half)) {
+                for (y, x) in y.chunks_exact_mut(head_dim).zip(x.chunks_exact(head_dim)) {
+                    let ((x, x_rest), (y, y_rest)) =
+                        (x.split_at(2 * half), y.split_at_mut(2 * half));
+                    y_rest.copy_from_slice(x_rest);
                     let (x1, x2) = x.split_at(half);
                     let (y1, y2) = y.split_at_mut(half);
                     for i in 0..half {
@@ -63,6 +71,7 @@ pub fn rope(
 
 pub(crate) fn composed(
     x: &Tensor,
+    head_dim: usize,
     cos: &Tensor,
     sin: &Tensor,
     positions: &[u32],
@@ -73,9 +82,10 @@ pub(crate) fn composed(
     let positions = Tensor::new(positions, x.device())?;
     let cos = cos.index_select(&positions, 0)?.unsqueeze(1)?;
     let sin = (sin.index_select(&positions, 0)?.unsqueeze(1)? * sign)?;
-    let x = x.reshape((n, width / (2 * half), 2 * half))?;
+    let x = x.reshape((n, width / head_dim, head_dim))?;
     let (x1, x2) = (x.narrow(2, 0, half)?, x.narrow(2, half, half)?);
+    let rest = x.narrow(2, 2 * half, head_dim - 2 * half)?;
     let y1 = (x1.broadcast_mul(&cos)? - x2.broadcast_mul(&sin)?)?;
     let y2 = (x2.broadcast_mul(&cos)? + x1.broadcast_mul(&sin)?)?;
-    Tensor::cat(&[y1, y2], 2)?.reshape((n, width))
+    Tensor::cat(&[y1, y2, rest], 2)?.reshape((n, width))
 }

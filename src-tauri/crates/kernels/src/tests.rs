@@ -8,8 +8,8 @@
 )]
 
 use crate::{
-    AdamW, Attention, Rotation, Span, Transpose, adamw, cross_entropy, matmul, rms_norm, rope,
-    swiglu,
+    AdamW, Attention, Gelu, LayerNormGradients, Logits, Rotation, Span, Transpose, adamw,
+    cross_entropy, gelu, layer_norm, matmul, rms_norm, rope, swiglu,
 };
 use candle_core::{Device, Result, Tensor};
 use rand::{Rng, SeedableRng};
@@ -122,39 +122,131 @@ fn sums_and_refuses_other_shapes() -> Result<()> {
 fn rms_norm_gradients() -> Result<()> {
     let rng = &mut ChaCha8Rng::seed_from_u64(3);
     // More rows than one task takes, and a width that is no multiple of the lanes.
-    for (rows, width) in [(3, 20), (130, 5)] {
+    for (rows, width, offset) in [(3, 20, 0.0), (130, 5, 0.0), (3, 20, 1.0), (130, 5, 1.0)] {
         let (x, w, dy) = (
             random(rng, (rows, width)),
             random(rng, (1, width)).flatten_all()?,
             random(rng, (rows, width)),
         );
         assert_close(
-            &crate::rms_norm(&x, &w, 1e-5)?,
-            &rms_norm::composed(&x, &w, 1e-5)?,
+            &crate::rms_norm(&x, &w, offset, 1e-5)?,
+            &rms_norm::composed(&x, &w, offset, 1e-5)?,
             1e-5,
             "forward",
         );
         let mut dw = w.zeros_like()?;
-        let dx = crate::rms_norm_backward(&x, &w, 1e-5, &dy, Some(&mut dw))?;
+        let dx = crate::rms_norm_backward(&x, &w, offset, 1e-5, &dy, Some(&mut dw))?;
         let mut dw_composed = w.zeros_like()?;
-        let dx_composed = rms_norm::backward_composed(&x, &w, 1e-5, &dy, Some(&mut dw_composed))?;
+        let dx_composed =
+            rms_norm::backward_composed(&x, &w, offset, 1e-5, &dy, Some(&mut dw_composed))?;
         assert_close(&dx, &dx_composed, 1e-5, "dx");
         assert_close(&dw, &dw_composed, 1e-5, "dw");
         if rows < 10 {
             assert_gradient(
                 &x,
                 &dx,
-                |x| dot(&crate::rms_norm(x, &w, 1e-5).unwrap(), &dy),
+                |x| dot(&crate::rms_norm(x, &w, offset, 1e-5).unwrap(), &dy),
                 "dx",
             );
             assert_gradient(
                 &w,
                 &dw,
-                |w| dot(&crate::rms_norm(&x, w, 1e-5).unwrap(), &dy),
+                |w| dot(&crate::rms_norm(&x, w, offset, 1e-5).unwrap(), &dy),
                 "dw",
             );
         }
     }
+    Ok(())
+}
+
+#[test]
+fn layer_norm_gradients() -> Result<()> {
+    let rng = &mut ChaCha8Rng::seed_from_u64(21);
+    for (rows, width) in [(3, 20), (130, 5)] {
+        let (x, dy) = (random(rng, (rows, width)), random(rng, (rows, width)));
+        // A mean far from zero must not cost digits.
+        let x = (x + 3.0)?;
+        let vector = |rng: &mut ChaCha8Rng| random(rng, (1, width)).flatten_all();
+        let (w, b) = (vector(rng)?, vector(rng)?);
+        let y = crate::layer_norm(&x, &w, Some(&b), 1e-5)?;
+        assert_close(
+            &y,
+            &layer_norm::composed(&x, &w, Some(&b), 1e-5)?,
+            1e-5,
+            "forward",
+        );
+        let plain = crate::layer_norm(&x, &w, None, 1e-5)?;
+        assert_close(&plain.broadcast_add(&b)?, &y, 1e-5, "without bias");
+        let (mut dw, mut db) = (w.zeros_like()?, w.zeros_like()?);
+        let (mut dw2, mut db2) = (w.zeros_like()?, w.zeros_like()?);
+        let gradients = LayerNormGradients {
+            weight: Some(&mut dw),
+            bias: Some(&mut db),
+        };
+        let dx = crate::layer_norm_backward(&x, &w, 1e-5, &dy, gradients)?;
+        let gradients = LayerNormGradients {
+            weight: Some(&mut dw2),
+            bias: Some(&mut db2),
+        };
+        let dx2 = layer_norm::backward_composed(&x, &w, 1e-5, &dy, gradients)?;
+        assert_close(&dx, &dx2, 1e-5, "dx");
+        assert_close(&dw, &dw2, 1e-5, "dw");
+        assert_close(&db, &db2, 1e-5, "db");
+        if rows < 10 {
+            let loss = |x: &Tensor, w: &Tensor, b: &Tensor| {
+                dot(&crate::layer_norm(x, w, Some(b), 1e-5).unwrap(), &dy)
+            };
+            assert_gradient(&x, &dx, |x| loss(x, &w, &b), "dx");
+            assert_gradient(&w, &dw, |w| loss(&x, w, &b), "dw");
+            assert_gradient(&b, &db, |b| loss(&x, &w, b), "db");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn gelu_gradients() -> Result<()> {
+    let rng = &mut ChaCha8Rng::seed_from_u64(22);
+    let (x, up, dy) = (
+        (random(rng, (4, 9)) * 3.0)?,
+        random(rng, (4, 9)),
+        random(rng, (4, 9)),
+    );
+    for (kind, candles) in [(Gelu::Exact, x.gelu_erf()?), (Gelu::Tanh, x.gelu()?)] {
+        let y = crate::gelu(&x, kind)?;
+        assert_close(&y, &candles, 1e-6, "candle's");
+        let (value, slope) = gelu::composed(&x, kind)?;
+        assert_close(&y, &value, 1e-6, "forward");
+        let dx = crate::gelu_backward(&x, &dy, kind)?;
+        assert_close(&dx, &(slope * &dy)?, 1e-6, "dx");
+        assert_gradient(&x, &dx, |x| dot(&crate::gelu(x, kind).unwrap(), &dy), "dx");
+
+        let gated = |x: &Tensor, up: &Tensor| crate::geglu(x, up, kind).unwrap();
+        assert_close(
+            &gated(&x, &up),
+            &gelu::geglu_composed(&x, &up, kind)?,
+            1e-6,
+            "gated",
+        );
+        let (dgate, dup) = crate::geglu_backward(&x, &up, &dy, kind)?;
+        let (dgate2, dup2) = gelu::geglu_backward_composed(&x, &up, &dy, kind)?;
+        assert_close(&dgate, &dgate2, 1e-6, "dgate");
+        assert_close(&dup, &dup2, 1e-6, "dup");
+        assert_gradient(&x, &dgate, |x| dot(&gated(x, &up), &dy), "dgate");
+        assert_gradient(&up, &dup, |up| dot(&gated(&x, up), &dy), "dup");
+    }
+    Ok(())
+}
+
+#[test]
+fn products_with_a_number() -> Result<()> {
+    let rng = &mut ChaCha8Rng::seed_from_u64(23);
+    // More elements than one task takes.
+    let (a, b) = (random(rng, (300, 200)), random(rng, (300, 200)));
+    assert_close(&crate::scaled(&a, 0.3)?, &(&a * 0.3)?, 1e-6, "product");
+    let expected = (&a + (&b * 0.3)?)?;
+    assert_close(&crate::add_scaled(&a, &b, 0.3)?, &expected, 1e-6, "sum");
+    assert!(crate::add_scaled(&a, &b.t()?.contiguous()?, 0.3).is_err());
     Ok(())
 }
 
@@ -194,26 +286,34 @@ fn swiglu_gradients() -> Result<()> {
 #[test]
 fn rope_rotates_back() -> Result<()> {
     let rng = &mut ChaCha8Rng::seed_from_u64(5);
-    let angles = random(rng, (11, 3));
-    let (cos, sin) = (angles.cos()?, angles.sin()?);
-    let (x, dy) = (random(rng, (4, 12)), random(rng, (4, 12)));
-    let positions = [0, 7, 10, 3];
-    let y = crate::rope(&x, &cos, &sin, &positions, Rotation::Forward)?;
-    assert_close(
-        &y,
-        &rope::composed(&x, &cos, &sin, &positions, 1.0)?,
-        1e-6,
-        "forward",
-    );
-    assert_close(
-        &crate::rope(&y, &cos, &sin, &positions, Rotation::Backward)?,
-        &x,
-        1e-6,
-        "round trip",
-    );
-    let dx = crate::rope(&dy, &cos, &sin, &positions, Rotation::Backward)?;
-    let forward = |x: &Tensor| crate::rope(x, &cos, &sin, &positions, Rotation::Forward).unwrap();
-    assert_gradient(&x, &dx, |x| dot(&forward(x), &dy), "dx");
+    // All of each head, or the first six elements of eight.
+    for head_dim in [6, 8] {
+        let angles = random(rng, (11, 3));
+        let (cos, sin) = (angles.cos()?, angles.sin()?);
+        let (x, dy) = (
+            random(rng, (4, 2 * head_dim)),
+            random(rng, (4, 2 * head_dim)),
+        );
+        let positions = [0, 7, 10, 3];
+        let rotated =
+            |x: &Tensor, rotation| crate::rope(x, head_dim, &cos, &sin, &positions, rotation);
+        let y = rotated(&x, Rotation::Forward)?;
+        assert_close(
+            &y,
+            &rope::composed(&x, head_dim, &cos, &sin, &positions, 1.0)?,
+            1e-6,
+            "forward",
+        );
+        assert_close(&rotated(&y, Rotation::Backward)?, &x, 1e-6, "round trip");
+        let dx = rotated(&dy, Rotation::Backward)?;
+        assert_gradient(
+            &x,
+            &dx,
+            |x| dot(&rotated(x, Rotation::Forward).unwrap(), &dy),
+            "dx",
+        );
+        assert!(crate::rope(&x, 4, &cos, &sin, &positions, Rotation::Forward).is_err());
+    }
     Ok(())
 }
 
@@ -224,6 +324,7 @@ fn heads(window: Option<usize>) -> Attention {
         head_dim: 6,
         scale: 0.4,
         window,
+        softcap: None,
     }
 }
 
@@ -235,8 +336,12 @@ fn attention_gradients() -> Result<()> {
         Span { start: 3, len: 1 },
         Span { start: 4, len: 5 },
     ];
-    for window in [None, Some(2)] {
-        let attention = heads(window);
+    // A cap of 0.2 bends scores of this size.
+    for (window, softcap) in [(None, None), (Some(2), None), (None, Some(0.2))] {
+        let attention = Attention {
+            softcap,
+            ..heads(window)
+        };
         let (q, k, v, dy) = (
             random(rng, (9, 24)),
             random(rng, (9, 12)),
@@ -266,8 +371,16 @@ fn attention_agrees_with_the_composition() -> Result<()> {
             len: 65,
         },
     ];
-    for window in [None, Some(2), Some(70)] {
-        let attention = heads(window);
+    for (window, softcap) in [
+        (None, None),
+        (Some(2), None),
+        (Some(70), None),
+        (Some(70), Some(0.2)),
+    ] {
+        let attention = Attention {
+            softcap,
+            ..heads(window)
+        };
         let (q, k, v, dy) = (
             random(rng, (215, 24)),
             random(rng, (215, 12)),
@@ -314,41 +427,53 @@ fn cross_entropy_gradients() -> Result<()> {
     let rng = &mut ChaCha8Rng::seed_from_u64(9);
     let (hidden, weight) = (random(rng, (5, 4)), random(rng, (13, 4)));
     let targets = [0, 12, 7, 7, 3];
-    let mut dweight = weight.zeros_like()?;
-    let (loss, dhidden) =
-        crate::linear_cross_entropy(&hidden, &weight, &targets, 0.2, Some(&mut dweight))?;
-    let mut dweight2 = weight.zeros_like()?;
-    let (loss2, dhidden2) =
-        cross_entropy::composed(&hidden, &weight, &targets, 0.2, Some(&mut dweight2))?;
-    assert!((loss - loss2).abs() < 1e-5);
-    assert_close(&dhidden, &dhidden2, 1e-5, "dhidden");
-    assert_close(&dweight, &dweight2, 1e-5, "dweight");
-    let losses = crate::linear_token_losses(&hidden, &weight, &targets)?;
-    assert!((losses.iter().map(|loss| f64::from(*loss)).sum::<f64>() - loss).abs() < 1e-5);
-    assert!(
-        difference(
-            &losses,
-            &cross_entropy::losses_composed(&hidden, &weight, &targets)?
-        ) < 1e-5
-    );
-    let scaled = |hidden: &Tensor, weight: &Tensor| {
-        0.2 * crate::linear_cross_entropy(hidden, weight, &targets, 0.2, None)
-            .unwrap()
-            .0
+    let capped = Logits {
+        scale: 0.7,
+        softcap: Some(0.5),
     };
-    assert_gradient(
-        &hidden,
-        &dhidden,
-        |hidden| scaled(hidden, &weight),
-        "dhidden",
-    );
-    assert_gradient(
-        &weight,
-        &dweight,
-        |weight| scaled(&hidden, weight),
-        "dweight",
-    );
-    assert!(crate::linear_cross_entropy(&hidden, &weight, &[0, 1, 2, 3, 13], 1.0, None).is_err());
+    for head in [Logits::default(), capped] {
+        let mut dweight = weight.zeros_like()?;
+        let (loss, dhidden) =
+            crate::linear_cross_entropy(&hidden, &weight, &targets, head, 0.2, Some(&mut dweight))?;
+        let mut dweight2 = weight.zeros_like()?;
+        let (loss2, dhidden2) =
+            cross_entropy::composed(&hidden, &weight, &targets, head, 0.2, Some(&mut dweight2))?;
+        assert!((loss - loss2).abs() < 1e-5);
+        assert_close(&dhidden, &dhidden2, 1e-5, "dhidden");
+        assert_close(&dweight, &dweight2, 1e-5, "dweight");
+        let losses = crate::linear_token_losses(&hidden, &weight, &targets, head)?;
+        assert!((losses.iter().map(|loss| f64::from(*loss)).sum::<f64>() - loss).abs() < 1e-5);
+        assert!(
+            difference(
+                &losses,
+                &cross_entropy::losses_composed(&hidden, &weight, &targets, head)?
+            ) < 1e-5
+        );
+        let logits = head.of(&hidden, &weight)?;
+        let by_logits = candle_nn::ops::log_softmax(&logits, 1)?
+            .gather(&Tensor::new(&targets, &Device::Cpu)?.unsqueeze(1)?, 1)?
+            .neg()?;
+        assert!(difference(&losses, &values(&by_logits)) < 1e-5);
+        let scaled = |hidden: &Tensor, weight: &Tensor| {
+            0.2 * crate::linear_cross_entropy(hidden, weight, &targets, head, 0.2, None)
+                .unwrap()
+                .0
+        };
+        assert_gradient(
+            &hidden,
+            &dhidden,
+            |hidden| scaled(hidden, &weight),
+            "dhidden",
+        );
+        assert_gradient(
+            &weight,
+            &dweight,
+            |weight| scaled(&hidden, weight),
+            "dweight",
+        );
+    }
+    let outside = [0, 1, 2, 3, 13];
+    assert!(crate::linear_cross_entropy(&hidden, &weight, &outside, capped, 1.0, None).is_err());
     Ok(())
 }
 
@@ -359,13 +484,25 @@ fn cross_entropy_chunks_add_up() -> Result<()> {
     let (hidden, weight) = (random(rng, (1030, 3)), random(rng, (50, 3)));
     let targets: Vec<u32> = (0..1030).map(|row| row % 50).collect();
     let mut whole = weight.zeros_like()?;
-    let (loss, dhidden) =
-        crate::linear_cross_entropy(&hidden, &weight, &targets, 1.0, Some(&mut whole))?;
+    let (loss, dhidden) = crate::linear_cross_entropy(
+        &hidden,
+        &weight,
+        &targets,
+        Logits::default(),
+        1.0,
+        Some(&mut whole),
+    )?;
     let (mut parts, mut sum) = (weight.zeros_like()?, 0.0);
     for row in 0..1030 {
         let x = hidden.narrow(0, row, 1)?.contiguous()?;
-        let (loss, dx) =
-            crate::linear_cross_entropy(&x, &weight, &targets[row..=row], 1.0, Some(&mut parts))?;
+        let (loss, dx) = crate::linear_cross_entropy(
+            &x,
+            &weight,
+            &targets[row..=row],
+            Logits::default(),
+            1.0,
+            Some(&mut parts),
+        )?;
         sum += loss;
         assert_close(&dhidden.narrow(0, row, 1)?, &dx, 1e-5, "dhidden");
     }
@@ -439,7 +576,7 @@ fn results_do_not_depend_on_the_number_of_threads() -> Result<()> {
             let (dq, dk, dv) = attention.backward(&q, &k, &v, &spans, &o, &lse, &dy)?;
             let w = random(&mut ChaCha8Rng::seed_from_u64(14), (1, 24)).flatten_all()?;
             let mut dw = w.zeros_like()?;
-            let dx = crate::rms_norm_backward(&q, &w, 1e-5, &dy, Some(&mut dw))?;
+            let dx = crate::rms_norm_backward(&q, &w, 0.0, 1e-5, &dy, Some(&mut dw))?;
             let y = crate::matmul(&q, &dy, Transpose::Left)?;
             Ok([o, dq, dk, dv, dx, dw, y]
                 .iter()

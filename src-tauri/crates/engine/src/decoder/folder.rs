@@ -4,9 +4,11 @@ use super::Decoder;
 use crate::block::Block;
 use crate::linear::Linear;
 use crate::lora;
+use crate::norm::Norm;
 use crate::parameter::Parameter;
 use crate::rotary::Rotary;
-use crate::weights::{self, Weights, expected_tensors};
+use crate::spec::NormKind;
+use crate::weights::{self, Weights};
 use crate::{Error, ModelSpec, Result, files};
 use candle_core::{DType, Device, Tensor};
 use rand::SeedableRng;
@@ -14,7 +16,6 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Normal};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::RwLock;
 
 impl Decoder {
     /// Reads a Hugging Face folder. `dtype` is how frozen matrices are stored; they are widened to
@@ -27,7 +28,7 @@ impl Decoder {
     ) -> Result<Self> {
         let spec = ModelSpec::from_folder(folder)?;
         let weights = Weights::open(folder, &spec)?;
-        let total = expected_tensors(&spec).len();
+        let total = spec.tensors().len();
         let mut done = 0;
         let origin = folder.display().to_string();
         Self::build(spec, device, origin, &mut |name, shape| {
@@ -39,8 +40,8 @@ impl Decoder {
         })
     }
 
-    /// Random weights as transformers starts them: normal with deviation 0.02, norms at one,
-    /// biases at zero.
+    /// Random weights as transformers starts them: normal with deviation 0.02, norms at one (stored
+    /// as 0 where a family stores what they differ from one by), biases at zero.
     pub fn random(spec: &ModelSpec, seed: u64, device: &Device) -> Result<Self> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let normal = Normal::new(0.0_f32, 0.02).map_err(candle_core::Error::wrap)?;
@@ -49,6 +50,7 @@ impl Decoder {
             let values: Vec<f32> = match (shape.len(), name.ends_with(".bias")) {
                 (2, _) => normal.sample_iter(&mut rng).take(count).collect(),
                 (_, true) => vec![0.0; count],
+                (_, false) if spec.norm == NormKind::RmsPlusOne => vec![0.0; count],
                 (_, false) => vec![1.0; count],
             };
             Ok(Tensor::from_vec(values, shape, &Device::Cpu)?.to_device(device)?)
@@ -62,71 +64,29 @@ impl Decoder {
         tensor: &mut dyn FnMut(&str, &[usize]) -> Result<Tensor>,
     ) -> Result<Self> {
         let mut parameters = BTreeMap::new();
-        for (name, shape) in expected_tensors(&spec) {
+        for (name, shape) in spec.tensors() {
             let value = tensor(&name, &shape)?;
             parameters.insert(name.clone(), Parameter::frozen(name, value));
         }
-        let mut take = |name: &str| {
-            parameters
-                .remove(name)
-                .ok_or_else(|| candle_core::Error::Msg(format!("{name} was not built")))
+        let mut take = |name: &str| -> Result<Parameter> {
+            let missing = || candle_core::Error::Msg(format!("{name} was not built"));
+            Ok(parameters.remove(name).ok_or_else(missing)?)
         };
-        let mut layers = Vec::new();
-        for layer in 0..spec.num_hidden_layers {
-            let mut take = |name: &str| take(&format!("model.layers.{layer}.{name}"));
-            let mut linear = |name: &str, bias: bool| -> Result<Linear> {
-                let bias = if bias {
-                    Some(take(&format!("{name}.bias"))?)
-                } else {
-                    None
-                };
-                Ok(Linear::new(take(&format!("{name}.weight"))?, bias))
-            };
-            let (q, k, v) = (
-                linear("self_attn.q_proj", spec.attention_bias)?,
-                linear("self_attn.k_proj", spec.attention_bias)?,
-                linear("self_attn.v_proj", spec.attention_bias)?,
-            );
-            let o = linear("self_attn.o_proj", spec.output_bias)?;
-            let (gate, up, down) = (
-                linear("mlp.gate_proj", spec.mlp_bias)?,
-                linear("mlp.up_proj", spec.mlp_bias)?,
-                linear("mlp.down_proj", spec.mlp_bias)?,
-            );
-            let qk_norm = if spec.qk_norm {
-                Some((
-                    take("self_attn.q_norm.weight")?,
-                    take("self_attn.k_norm.weight")?,
-                ))
-            } else {
-                None
-            };
-            layers.push(Block {
-                input_norm: take("input_layernorm.weight")?,
-                q,
-                k,
-                v,
-                o,
-                qk_norm,
-                post_norm: take("post_attention_layernorm.weight")?,
-                gate,
-                up,
-                down,
-                attention: Block::attention_of(&spec, layer),
-                epsilon: spec.rms_norm_eps,
-            });
-        }
+        let layers = (0..spec.num_hidden_layers)
+            .map(|layer| Block::build(&spec, layer, &mut |name| take(&spec.in_layer(layer, name))))
+            .collect::<Result<_>>()?;
+        let rotary = spec.ropes.iter().map(|rope| Rotary::new(rope, device));
         Ok(Self {
-            embed: take("model.embed_tokens.weight")?,
+            embed: take(&spec.embedding_name())?,
             layers,
-            norm: take("model.norm.weight")?,
+            norm: Norm::build(&spec, spec.final_norm_name(), &mut take)?,
             head: if spec.tie_word_embeddings {
                 None
             } else {
-                Some(take("lm_head.weight")?)
+                Some(take(&spec.head_name())?)
             },
             lora: None,
-            rotary: RwLock::new(Rotary::new(&spec, 256, device)?.into()),
+            rotary: rotary.collect::<Result<_>>()?,
             device: device.clone(),
             origin,
             spec,
@@ -167,6 +127,11 @@ impl Decoder {
                 let value = match linears.get(name.as_str()) {
                     Some(linear) if linear.lora.is_some() => linear.merged()?,
                     _ => value,
+                };
+                let name = if name == self.spec.head_name() {
+                    self.spec.stored_head_name()
+                } else {
+                    name
                 };
                 tensors.push((name, value.to_dtype(dtype)?));
             }

@@ -1,32 +1,21 @@
 //! Small random models and data that the tests share.
 
 use attune_data::Sample;
-use attune_engine::{Decoder, Device, Family, LoraConfig, ModelSpec};
+use attune_engine::{Decoder, Device, LoraConfig, ModelSpec};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use serde_json::json;
 
 /// Two layers with grouped heads, a head width of its own, biases and q/k norms.
 pub fn spec() -> ModelSpec {
-    ModelSpec {
-        family: Family::Qwen3,
-        hidden_size: 16,
-        intermediate_size: 24,
-        num_hidden_layers: 2,
-        num_attention_heads: 4,
-        num_key_value_heads: 2,
-        head_dim: 6,
-        vocab_size: 40,
-        max_position_embeddings: 64,
-        rms_norm_eps: 1e-5,
-        rope_theta: 10_000.0,
-        rope_scaling: None,
-        tie_word_embeddings: true,
-        attention_bias: true,
-        output_bias: true,
-        mlp_bias: false,
-        qk_norm: true,
-        windows: vec![None, Some(5)],
-    }
+    let config = json!({
+        "model_type": "qwen3", "hidden_size": 16, "intermediate_size": 24,
+        "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+        "head_dim": 6, "vocab_size": 40, "max_position_embeddings": 64, "rms_norm_eps": 1e-5,
+        "tie_word_embeddings": true, "attention_bias": true, "use_sliding_window": true,
+        "sliding_window": 5, "layer_types": ["full_attention", "sliding_attention"],
+    });
+    ModelSpec::from_json(&config).unwrap()
 }
 
 pub fn lora() -> LoraConfig {
