@@ -3,7 +3,8 @@
 //! The parts follow what `block`, `linear`, `optimizer` and the chunked cross-entropy keep; every
 //! activation is f32.
 
-use crate::{LINEAR_MODULES, ModelSpec};
+use crate::weights::expected_tensors;
+use crate::{LoraConfig, ModelSpec, OptimizerKind, Result};
 
 /// Bytes of an f32.
 const F32: u64 = 4;
@@ -15,8 +16,10 @@ const PROGRAM: u64 = 60_000_000;
 /// What decides the memory of a step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Workload<'a> {
-    /// Rank and layers of the adapter (none named: all); absent where every weight is trained.
-    pub lora: Option<(usize, &'a [String])>,
+    /// The adapter; absent where every weight is trained.
+    pub lora: Option<&'a LoraConfig>,
+    /// The rule of a step.
+    pub optimizer: OptimizerKind,
     /// Bytes of a frozen weight.
     pub weight_bytes: u64,
     /// Tokens of a micro-batch.
@@ -34,7 +37,7 @@ pub struct Footprint {
     pub adapter: u64,
     /// A gradient for each trained weight.
     pub gradients: u64,
-    /// AdamW's two moments.
+    /// What the optimiser remembers.
     pub optimizer: u64,
     /// What the backward wants, and the intermediate values of the block at work.
     pub activations: u64,
@@ -45,15 +48,14 @@ pub struct Footprint {
 }
 
 impl Footprint {
-    /// Predicts a step.
-    pub fn of(spec: &ModelSpec, work: &Workload<'_>) -> Self {
+    /// Predicts a step. Refuses an adapter whose patterns are none.
+    pub fn of(spec: &ModelSpec, work: &Workload<'_>) -> Result<Self> {
         let parameters = spec.parameter_count();
-        let (weights, adapter, trained) = match work.lora {
-            Some((rank, modules)) => {
-                let adapter = spec.adapter_parameters(rank, modules);
-                (parameters * work.weight_bytes, adapter * F32, adapter)
-            }
-            None => (parameters * F32, 0, parameters),
+        let shapes = spec.trained_shapes(work.lora)?;
+        let trained = count(&shapes);
+        let (weights, adapter) = match work.lora {
+            Some(_) => (parameters * work.weight_bytes, trained * F32),
+            None => (parameters * F32, 0),
         };
         // 2-byte weights are widened where they are used, one matrix at a time.
         let widened = if work.lora.is_some() && work.weight_bytes < F32 {
@@ -61,15 +63,16 @@ impl Footprint {
         } else {
             0
         };
-        Self {
+        let states = shapes.iter().map(|shape| work.optimizer.state_bytes(shape));
+        Ok(Self {
             weights,
             adapter,
             gradients: trained * F32,
-            optimizer: trained * 2 * F32,
-            activations: work.tokens * activations_per_token(spec, work) * F32 + widened,
+            optimizer: states.sum(),
+            activations: work.tokens * activations_per_token(spec, work)? * F32 + widened,
             logits: (work.tokens * spec.vocab_size as u64).min(LOGIT_CHUNK) * 2 * F32,
             program: PROGRAM,
-        }
+        })
     }
 
     /// The sum of all parts.
@@ -84,45 +87,103 @@ impl Footprint {
     }
 }
 
+/// Weights in tensors of these shapes.
+fn count(shapes: &[Vec<usize>]) -> u64 {
+    shapes
+        .iter()
+        .map(|shape| shape.iter().product::<usize>() as u64)
+        .sum()
+}
+
 /// Numbers kept for a token over all blocks, with those in flight in one.
-fn activations_per_token(spec: &ModelSpec, work: &Workload<'_>) -> u64 {
+fn activations_per_token(spec: &ModelSpec, work: &Workload<'_>) -> Result<u64> {
     let hidden = spec.hidden_size as u64;
     let middle = spec.intermediate_size as u64;
     let queries = (spec.num_attention_heads * spec.head_dim) as u64;
     let keys = (spec.num_key_value_heads * spec.head_dim) as u64;
-    let rank = work
-        .lora
-        .map_or(0, |(rank, _)| (rank * LINEAR_MODULES.len()) as u64);
-    // The block's input and its middle, q, k, v, the mixed values, gate and up.
-    let block = 2 * hidden + 2 * queries + 2 * keys + 2 * middle + rank;
-    // In flight in a backward: gradients of the same, the activated product and its gradient.
-    let flight = 4 * hidden + 2 * queries + 2 * keys + 4 * middle;
     let layers = spec.num_hidden_layers as u64;
-    if work.recompute {
-        layers * hidden + block + flight
-    } else {
-        layers * block + flight
+    // What the adapters of all blocks keep: u, and with a magnitude the sum it is set on.
+    let mut adapters = 0;
+    let mut adapter_flight = 0;
+    if let Some(lora) = work.lora {
+        for (name, out, _) in spec.linears() {
+            if lora.target_modules.contains(&name)? {
+                let sum = if lora.use_dora { out } else { 0 };
+                adapters += (lora.rank(&name)? + sum) as u64;
+            }
+        }
+        // A dropped copy of an input; a gradient on the sum.
+        adapter_flight += if lora.lora_dropout > 0.0 { middle } else { 0 };
+        adapter_flight += if lora.use_dora { middle } else { 0 };
     }
+    // The block's input and its middle, q, k, v, the mixed values, gate and up.
+    let block = 2 * hidden + 2 * queries + 2 * keys + 2 * middle;
+    // In flight in a backward: gradients of the same, the activated product and its gradient.
+    let flight = 4 * hidden + 2 * queries + 2 * keys + 4 * middle + adapter_flight;
+    Ok(if work.recompute {
+        layers * hidden + block + adapters.div_ceil(layers.max(1)) + flight
+    } else {
+        layers * block + adapters + flight
+    })
 }
 
 impl ModelSpec {
-    /// Weights of an adapter of `rank` on `modules`, or on every linear layer but the head where
-    /// none is named: rank × (inputs + outputs) of each layer.
-    pub fn adapter_parameters(&self, rank: usize, modules: &[String]) -> u64 {
-        let queries = self.num_attention_heads * self.head_dim;
-        let keys = self.num_key_value_heads * self.head_dim;
-        let sides = |module: &str| match module {
-            "q_proj" | "o_proj" => self.hidden_size + queries,
-            "k_proj" | "v_proj" => self.hidden_size + keys,
-            _ => self.hidden_size + self.intermediate_size,
+    /// Name, outputs and inputs of each linear layer of the blocks.
+    fn linears(&self) -> impl Iterator<Item = (String, usize, usize)> {
+        expected_tensors(self)
+            .into_iter()
+            .filter_map(|(name, shape)| match shape.as_slice() {
+                [out, input] if name.contains(".layers.") => {
+                    let name = name.strip_suffix(".weight")?.to_owned();
+                    Some((name, *out, *input))
+                }
+                _ => None,
+            })
+    }
+
+    /// The shapes of what is trained: the adapter's matrices and what it trains whole, or every
+    /// weight.
+    fn trained_shapes(&self, lora: Option<&LoraConfig>) -> Result<Vec<Vec<usize>>> {
+        let Some(lora) = lora else {
+            return Ok(expected_tensors(self)
+                .into_iter()
+                .map(|(_, shape)| shape)
+                .collect());
         };
-        let sides: usize = LINEAR_MODULES
-            .iter()
-            .copied()
-            .filter(|module| modules.is_empty() || modules.iter().any(|name| name == module))
-            .map(sides)
-            .sum();
-        (sides * rank * self.num_hidden_layers) as u64
+        let mut shapes = Vec::new();
+        for (name, out, input) in self.linears() {
+            if lora.target_modules.contains(&name)? {
+                let r = lora.rank(&name)?;
+                shapes.extend([vec![r, input], vec![out, r]]);
+                if lora.use_dora {
+                    shapes.push(vec![out]);
+                }
+            }
+        }
+        let (embedding, head) = (lora.saves("model.embed_tokens"), lora.saves("lm_head"));
+        let matrices = if self.tie_word_embeddings {
+            usize::from(embedding || head)
+        } else {
+            usize::from(embedding) + usize::from(head)
+        };
+        shapes.extend(vec![vec![self.vocab_size, self.hidden_size]; matrices]);
+        Ok(shapes)
+    }
+
+    /// Weights of an adapter, with what it trains whole.
+    pub fn adapter_parameters(&self, lora: &LoraConfig) -> Result<u64> {
+        Ok(count(&self.trained_shapes(Some(lora))?))
+    }
+
+    /// Bytes of a checkpoint: what is trained, in f32, and what the optimiser remembers of it.
+    pub fn checkpoint_bytes(
+        &self,
+        lora: Option<&LoraConfig>,
+        optimizer: OptimizerKind,
+    ) -> Result<u64> {
+        let shapes = self.trained_shapes(lora)?;
+        let states = shapes.iter().map(|shape| optimizer.state_bytes(shape));
+        Ok(count(&shapes) * F32 + states.sum::<u64>())
     }
 
     /// Weights of the matrices that every token passes: all but the embedding, the head once.
@@ -142,7 +203,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
-    use crate::{Decoder, Device, LoraConfig};
+    use crate::{Decoder, Device, TargetModules};
     use serde_json::json;
 
     fn spec() -> ModelSpec {
@@ -158,30 +219,38 @@ mod tests {
     /// The count must be that of the adapter the decoder really makes.
     #[test]
     fn an_adapter_has_the_parameters_it_is_said_to_have() {
-        let mut decoder = Decoder::random(&spec(), 1, &Device::Cpu).unwrap();
-        let config = LoraConfig {
+        let plain = LoraConfig {
             r: 8,
-            lora_alpha: 16.0,
-            target_modules: Vec::new(),
-            use_rslora: false,
+            ..LoraConfig::default()
         };
-        decoder.attach_lora(&config, 1).unwrap();
-        assert_eq!(
-            decoder.parameter_counts().trainable,
-            spec().adapter_parameters(8, &[])
-        );
+        let whole = LoraConfig {
+            use_dora: true,
+            rank_pattern: vec![("down_proj".into(), 3), (r"layers\.1\..*".into(), 5)],
+            target_modules: TargetModules::Pattern(".*(down|q)_proj".into()),
+            modules_to_save: vec!["embed_tokens".into(), "lm_head".into()],
+            ..plain.clone()
+        };
+        for config in [plain, whole] {
+            let mut decoder = Decoder::random(&spec(), 1, &Device::Cpu).unwrap();
+            decoder.attach_lora(&config, 1).unwrap();
+            assert_eq!(
+                decoder.parameter_counts().trainable,
+                spec().adapter_parameters(&config).unwrap()
+            );
+        }
     }
 
     #[test]
     fn every_lever_makes_it_smaller() {
-        let spec = spec();
+        let (spec, lora) = (spec(), LoraConfig::default());
         let large = Workload {
-            lora: Some((16, &[])),
+            lora: Some(&lora),
+            optimizer: OptimizerKind::AdamW,
             weight_bytes: 4,
             tokens: 1024,
             recompute: false,
         };
-        let total = |work: &Workload<'_>| Footprint::of(&spec, work).total();
+        let total = |work: &Workload<'_>| Footprint::of(&spec, work).unwrap().total();
         let recomputed = Workload {
             recompute: true,
             ..large.clone()
@@ -192,14 +261,35 @@ mod tests {
         };
         assert!(total(&recomputed) < total(&large));
         assert!(total(&shorter) < total(&large));
-        let full = Footprint::of(
-            &spec,
-            &Workload {
-                lora: None,
-                ..large.clone()
-            },
-        );
-        assert_eq!(full.optimizer, spec.parameter_count() * 8);
-        assert!(full.total() > full.activations + full.weights);
+        let full = Workload {
+            lora: None,
+            ..large.clone()
+        };
+        let parts = Footprint::of(&spec, &full).unwrap();
+        assert_eq!(parts.optimizer, spec.parameter_count() * 8);
+        assert!(parts.total() > parts.activations + parts.weights);
+        let mut last = parts.optimizer;
+        for optimizer in [
+            OptimizerKind::Lion,
+            OptimizerKind::AdamW8bit,
+            OptimizerKind::Adafactor,
+        ] {
+            let work = Workload {
+                optimizer,
+                ..full.clone()
+            };
+            let bytes = Footprint::of(&spec, &work).unwrap().optimizer;
+            assert!(bytes < last, "{optimizer:?}");
+            last = bytes;
+        }
+        let dora = LoraConfig {
+            use_dora: true,
+            ..lora.clone()
+        };
+        let decomposed = Workload {
+            lora: Some(&dora),
+            ..large.clone()
+        };
+        assert!(total(&decomposed) > total(&large));
     }
 }
