@@ -32,7 +32,7 @@ fn dynamic_map(signed: bool) -> [f32; 256] {
         };
         let power = 10_f64.powi(decade as i32 - 6);
         for index in 0..steps {
-            let middle = (boundary(index) + boundary(index + 1)) / 2.0;
+            let middle = f32::midpoint(boundary(index), boundary(index + 1));
             let value = power * f64::from(middle);
             values.push(value as f32);
             if signed {

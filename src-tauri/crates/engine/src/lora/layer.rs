@@ -36,7 +36,7 @@ pub(crate) struct Lora {
 pub(crate) struct Saved {
     /// `u = x̃ · Aᵀ (N, r)`
     u: Tensor,
-    decomposed: Option<Decomposed>,
+    decomposed: Option<Box<Decomposed>>,
 }
 
 struct Decomposed {
@@ -204,11 +204,11 @@ impl Lora {
                 ((add(&y, &scaled)? - base)?, sum)
             }
         };
-        let decomposed = Some(Decomposed {
+        let decomposed = Some(Box::new(Decomposed {
             sum,
             norms,
             factors,
-        });
+        }));
         Ok((y, Saved { u, decomposed }))
     }
 
@@ -221,7 +221,7 @@ impl Lora {
                 sum,
                 norms,
                 factors,
-            } = decomposed;
+            } = *decomposed;
             if let Some(gradient) = magnitude.gradient_mut() {
                 add_column_products(gradient, dy, &sum, &norms)?;
             }

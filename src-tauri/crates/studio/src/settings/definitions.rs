@@ -142,7 +142,7 @@ define_settings! {
         lora_alpha: f64 = 16.0, number(1.0, 256.0), Advanced, "LoRA alpha", h2o "lora_alpha", when lora = true;
         /// The layers that carry the adapter; none named means every linear layer but the head.
         lora_target_modules: Vec<String> = Vec::new(), list(&LINEARS), Expert, "LoRA layers", h2o "lora_target_modules", when lora = true;
-        /// Layers that carry the adapter as a regular expression over their whole names, as PEFT's target_modules text: `.*layers\\.(0|1)\\..*_proj`. Instead of the list.
+        /// Layers that carry the adapter as a regular expression over their whole names, as PEFT's target_modules text: `.*layers\.(0|1)\..*_proj`. Instead of the list.
         lora_target_pattern: Option<String> = None, SettingKind::Text, Expert, "LoRA layers by pattern", when lora = true;
         /// Ranks of single layers, as `pattern=rank`: `down_proj=16`. A pattern is a regular expression for the end of a name; the first that matches counts.
         lora_rank_pattern: Vec<String> = Vec::new(), list(&[]), Expert, "LoRA rank by layer", when lora = true;
