@@ -1,9 +1,9 @@
 """Reads back with transformers and PEFT what Attune has written, and compares logits.
 
-    python tests/parity/check_export.py FOLDER
+    python tests/parity/check_export.py FOLDER...
 
-FOLDER: `base/` (the untouched model), `adapter/`, `merged/` and `merged-by-spec/` (written by Attune), `tokens.json`, and
-`logits.safetensors` with what Attune computes on these tokens. Prints one JSON line; fails above the tolerance.
+In each FOLDER: `base/` (the untouched model), `adapter/`, `merged/` and `merged-by-spec/` (written by Attune), `tokens.json`, and
+`logits.safetensors` with what Attune computes on these tokens. Prints one JSON line a folder; fails above the tolerance.
 """
 
 import json
@@ -28,7 +28,7 @@ def read(folder: pathlib.Path) -> transformers.PreTrainedModel:
     return transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
 
 
-def main(folder: pathlib.Path) -> int:
+def check(folder: pathlib.Path) -> bool:
     transformers.utils.logging.disable_progress_bar()
     tokens = json.loads((folder / "tokens.json").read_text())
     ours = safetensors.torch.load_file(folder / "logits.safetensors")["logits"]
@@ -41,9 +41,10 @@ def main(folder: pathlib.Path) -> int:
     differences = {
         name: ((ours - theirs).abs().max() / theirs.abs().max()).item() for name, theirs in found.items()
     }
-    print(json.dumps({"peft": peft.__version__, "transformers": transformers.__version__, **differences}))
-    return 0 if all(difference <= TOLERANCE for difference in differences.values()) else 1
+    versions = {"peft": peft.__version__, "transformers": transformers.__version__}
+    print(json.dumps({"folder": folder.name, **versions, **differences}))
+    return all(difference <= TOLERANCE for difference in differences.values())
 
 
 if __name__ == "__main__":
-    sys.exit(main(pathlib.Path(sys.argv[1])))
+    sys.exit(0 if all([check(pathlib.Path(folder)) for folder in sys.argv[1:]]) else 1)

@@ -59,8 +59,9 @@ pub struct Expected {
     pub continuations: Vec<Vec<u32>>,
 }
 
+/// A sample as the recordings have it.
 #[derive(Deserialize)]
-struct RecordedSample {
+pub struct RecordedSample {
     tokens: Vec<u32>,
     loss_mask: Vec<bool>,
 }
@@ -175,7 +176,8 @@ impl Fixture {
 }
 
 impl RecordedSample {
-    fn sample(&self) -> Sample {
+    /// As the engine takes it.
+    pub fn sample(&self) -> Sample {
         Sample {
             tokens: self.tokens.clone(),
             loss_mask: self.loss_mask.clone(),

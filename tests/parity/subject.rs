@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use attune_data::{Batch, Tokenizer};
+use attune_data::{Batch, Sample, Tokenizer};
 use attune_engine::{
     Control, DType, Decoder, Device, Outcome, SamplingOptions, Schedule, TrainEvent, TrainOptions,
     generate, train,
@@ -12,7 +12,7 @@ use attune_engine::{
 use candle_core::Tensor;
 use serde_json::{Map, Value, json};
 
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, Options};
 
 /// Which adapter stands beside the model.
 #[derive(Clone, Copy)]
@@ -84,10 +84,15 @@ pub struct Trained {
 /// Trains with the recorded settings and data.
 pub fn trained(decoder: &mut Decoder, fixture: &Fixture, learning_rate: f64) -> Trained {
     let data = fixture.data();
-    let recorded = &fixture.expected.options;
+    let options = options(&fixture.expected.options, data.len(), learning_rate);
+    run(decoder, &data, &options)
+}
+
+/// The recorded settings of a training on `samples` samples.
+pub fn options(recorded: &Options, samples: usize, learning_rate: f64) -> TrainOptions {
     let per_step = recorded.batch_size * recorded.grad_accumulation;
-    let steps_per_epoch = (data.len() / per_step) as f64;
-    let options = TrainOptions {
+    let steps_per_epoch = (samples / per_step) as f64;
+    TrainOptions {
         epochs: recorded.steps as f64 / steps_per_epoch,
         batch_size: recorded.batch_size,
         grad_accumulation: recorded.grad_accumulation,
@@ -103,14 +108,18 @@ pub fn trained(decoder: &mut Decoder, fixture: &Fixture, learning_rate: f64) -> 
         epsilon: recorded.epsilon,
         gradient_clip: recorded.gradient_clip,
         ..TrainOptions::default()
-    };
+    }
+}
+
+/// Trains, without a checkpoint to go on from.
+pub fn run(decoder: &mut Decoder, data: &[Sample], options: &TrainOptions) -> Trained {
     let checkpoints = tempfile::tempdir().unwrap();
     let mut found = Trained::default();
     let outcome = train(
         decoder,
-        &data,
+        data,
         &[],
-        &options,
+        options,
         checkpoints.path(),
         &Control::default(),
         &mut |event, _| {

@@ -2,12 +2,12 @@
 //! base.
 //!
 //! `step-00000120/` holds the adapter in PEFT's layout (or, in full fine-tuning, a model folder:
-//! the weights and their configuration), the optimiser's moments and `state.json`. `last.json` and `best.json` name the checkpoint they
+//! the weights and their configuration), the optimiser's state and `state.json`. `last.json` and `best.json` name the checkpoint they
 //! point to. A folder gets its name only once it is on disk, a pointer only once its folder is.
 
 use crate::files::{self, at};
 use crate::optimizer::Optimizer;
-use crate::{Decoder, Error, Result, weights};
+use crate::{Decoder, Error, OptimizerKind, Result, weights};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -24,7 +24,7 @@ pub struct CheckpointInfo {
     pub folder: PathBuf,
 }
 
-/// The run's state beside weights and moments. Shuffling is a function of seed and epoch, so the
+/// The run's state beside weights and the optimiser's. Shuffling is a function of seed and epoch, so the
 /// step is the whole position in data and random numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct State {
@@ -119,6 +119,7 @@ pub(crate) fn save(
 pub(crate) fn restore(
     checkpoints: &Path,
     decoder: &mut Decoder,
+    optimizer: OptimizerKind,
     fingerprint: &str,
 ) -> Result<Option<(Optimizer, State)>> {
     let Some(folder) = pointed(checkpoints, "last")? else {
@@ -130,18 +131,14 @@ pub(crate) fn restore(
         return Err(Error::CheckpointMismatch { folder, reason });
     }
     if decoder.lora().is_some() {
-        decoder.load_adapter(&folder)?;
+        decoder.resume_adapter(&folder)?;
     } else {
         decoder.set_base_tensors(
             &weights::read(&folder.join("model.safetensors"), decoder.device())?,
             &folder,
         )?;
     }
-    let optimizer = Optimizer::load(
-        &folder.join("optimizer.safetensors"),
-        decoder,
-        decoder.device(),
-    )?;
+    let optimizer = Optimizer::load(&folder.join("optimizer.safetensors"), decoder, optimizer)?;
     Ok(Some((optimizer, state)))
 }
 

@@ -1,11 +1,12 @@
 //! The decoder: embedding, blocks, final norm, output matrix. One for training and inference.
 
+mod adapter;
 mod folder;
+mod noise;
 
 use crate::block::{self, Block, Context};
 use crate::cache::{Cache, LayerCache};
-use crate::linear::Linear;
-use crate::lora::{self, LoraConfig};
+use crate::lora::LoraConfig;
 use crate::norm::Norm;
 use crate::parameter::Parameter;
 use crate::rotary::{Angles, Rotary};
@@ -16,11 +17,10 @@ use attune_kernels::{
     linear_token_losses, scaled,
 };
 use candle_core::{Device, Tensor};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::path::Path;
+
+pub use noise::Noise;
 
 /// How many weights a model has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -68,99 +68,6 @@ impl Decoder {
     /// Where the weights lie.
     pub fn device(&self) -> &Device {
         &self.device
-    }
-
-    /// The attached adapter's settings.
-    pub fn lora(&self) -> Option<&LoraConfig> {
-        self.lora.as_ref()
-    }
-
-    /// Puts a fresh adapter beside the targeted linear layers and freezes all else.
-    pub fn attach_lora(&mut self, config: &LoraConfig, seed: u64) -> Result<()> {
-        config.check(&self.spec)?;
-        self.freeze()?;
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        for linear in self.layers.iter_mut().flat_map(Block::linears_mut) {
-            if config.targets(linear.name()) {
-                linear.attach_lora(config, &mut rng)?;
-            }
-        }
-        self.lora = Some(config.clone());
-        Ok(())
-    }
-
-    /// Puts an adapter in PEFT's layout beside the layers it names and freezes all else.
-    pub fn load_adapter(&mut self, folder: &Path) -> Result<LoraConfig> {
-        let mut adapter = lora::load(folder, &self.device)?;
-        let broken = |reason: String| Error::BrokenWeights {
-            path: folder.join("adapter_model.safetensors"),
-            reason,
-        };
-        // Everything is checked before anything changes.
-        for linear in self.layers.iter().flat_map(Block::linears) {
-            if let Some((a, b)) = adapter.matrices.get(linear.name())
-                && !lora::fits(linear, a, b)?
-            {
-                return Err(broken(format!(
-                    "the adapter of `{}` has another size than the model's layer",
-                    linear.name()
-                )));
-            }
-        }
-        let names: Vec<&str> = self
-            .layers
-            .iter()
-            .flat_map(Block::linears)
-            .map(Linear::name)
-            .collect();
-        if let Some(name) = adapter
-            .matrices
-            .keys()
-            .find(|name| !names.contains(&name.as_str()))
-        {
-            return Err(broken(format!("the model has no layer `{name}`")));
-        }
-        self.freeze()?;
-        let scale = adapter.config.scale();
-        let mut modules: Vec<String> = Vec::new();
-        for linear in self.layers.iter_mut().flat_map(Block::linears_mut) {
-            if let Some((a, b)) = adapter.matrices.remove(linear.name()) {
-                linear.set_lora(a, b, scale)?;
-                let module = linear
-                    .name()
-                    .rsplit('.')
-                    .next()
-                    .unwrap_or_default()
-                    .to_owned();
-                if !modules.contains(&module) {
-                    modules.push(module);
-                }
-            }
-        }
-        adapter.config.target_modules = modules;
-        self.lora = Some(adapter.config.clone());
-        Ok(adapter.config)
-    }
-
-    /// Makes every weight trainable, for full fine-tuning. An attached adapter is merged first.
-    pub fn make_trainable(&mut self) -> Result<()> {
-        for linear in self.layers.iter_mut().flat_map(Block::linears_mut) {
-            linear.weight.value = linear.merged()?;
-            linear.lora = None;
-        }
-        self.lora = None;
-        self.visit_mut(&mut Parameter::make_trainable)
-    }
-
-    /// Freezes every weight and drops adapters.
-    fn freeze(&mut self) -> Result<()> {
-        for linear in self.layers.iter_mut().flat_map(Block::linears_mut) {
-            linear.lora = None;
-        }
-        self.visit_mut(&mut |parameter| {
-            parameter.freeze();
-            Ok(())
-        })
     }
 
     /// Weights in all and weights that training changes.
@@ -230,10 +137,16 @@ impl Decoder {
     /// parameter and returns `Σ loss` in nats. With `recompute`, a block keeps only its input and
     /// runs forward again when its turn in the backward comes.
     pub fn loss_and_backward(&mut self, batch: &Batch, scale: f32, recompute: bool) -> Result<f64> {
-        in_pool(|| self.forward_and_backward(batch, scale, recompute))
+        in_pool(|| self.forward_and_backward(batch, scale, recompute, None))
     }
 
-    fn forward_and_backward(&mut self, batch: &Batch, scale: f32, recompute: bool) -> Result<f64> {
+    fn forward_and_backward(
+        &mut self,
+        batch: &Batch,
+        scale: f32,
+        recompute: bool,
+        noise: Option<&Noise>,
+    ) -> Result<f64> {
         let rows = self.rows(batch)?;
         let angles = self.angles(&rows)?;
         let context = Context {
@@ -242,6 +155,9 @@ impl Decoder {
             angles: &angles,
         };
         let mut x = self.embed(&batch.tokens)?;
+        if let Some(noise) = noise {
+            noise.add_to_embeddings(&mut x, &rows.spans)?;
+        }
         let mut kept = Vec::with_capacity(self.layers.len());
         for layer in &self.layers {
             let (y, saved) = layer.forward(&x, &context, None)?;

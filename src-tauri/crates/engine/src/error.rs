@@ -96,6 +96,22 @@ pub enum Error {
         /// The names it has.
         modules: String,
     },
+    /// An adapter asks for something the engine does not compute.
+    #[error("`{}` is {what}, which Attune does not compute", path.display())]
+    UnsupportedAdapter {
+        /// Its configuration.
+        path: PathBuf,
+        /// The feature, by its name in the file.
+        what: String,
+    },
+    /// A setting of an adapter means nothing, or nothing in this model.
+    #[error("the adapter's {setting}: {reason}")]
+    BadAdapterSetting {
+        /// The setting, by PEFT's name.
+        setting: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A checkpoint belongs to another run.
     #[error("the checkpoint `{}` cannot continue this run: {reason}", folder.display())]
     CheckpointMismatch {
@@ -153,6 +169,8 @@ impl Error {
             Self::UnexpectedTensor { .. } => "model-unexpected-tensor",
             Self::NoAdapter { .. } => "adapter-missing",
             Self::UnknownModule { .. } => "adapter-unknown-module",
+            Self::UnsupportedAdapter { .. } => "adapter-unsupported",
+            Self::BadAdapterSetting { .. } => "adapter-bad-setting",
             Self::CheckpointMismatch { .. } => "checkpoint-mismatch",
             Self::NothingToTrain(_) => "nothing-to-train",
             Self::Diverged { .. } => "training-diverged",
@@ -190,6 +208,10 @@ impl Error {
             }
             Self::NoAdapter { .. } => "Choose a folder that PEFT or Attune saved an adapter into.",
             Self::UnknownModule { .. } => "Correct lora_target_modules, or leave it empty for all.",
+            Self::UnsupportedAdapter { .. } => {
+                "Choose a LoRA, rsLoRA or DoRA adapter, or merge this one with PEFT and open the merged model."
+            }
+            Self::BadAdapterSetting { .. } => "Correct the setting, or leave it out.",
             Self::CheckpointMismatch { .. } => {
                 "Start a new experiment, or restore the dataset and settings it began with."
             }
@@ -210,6 +232,7 @@ impl Error {
         match self {
             Self::File { path, .. }
             | Self::BadConfig { path, .. }
+            | Self::UnsupportedAdapter { path, .. }
             | Self::BrokenWeights { path, .. } => Some(path.display().to_string()),
             Self::NoConfig { folder }
             | Self::NoWeights { folder }

@@ -4,6 +4,7 @@
 //! activation is f32.
 
 use crate::spec::{LinearShape, MlpKind, ModelSpec, NormPlacement, QkvProjection, Residual};
+use crate::{LoraConfig, OptimizerKind, Result};
 
 /// Bytes of an f32.
 const F32: u64 = 4;
@@ -15,8 +16,10 @@ const PROGRAM: u64 = 60_000_000;
 /// What decides the memory of a step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Workload<'a> {
-    /// Rank and layers of the adapter (none named: all); absent where every weight is trained.
-    pub lora: Option<(usize, &'a [String])>,
+    /// The adapter; absent where every weight is trained.
+    pub lora: Option<&'a LoraConfig>,
+    /// The rule of a step.
+    pub optimizer: OptimizerKind,
     /// Bytes of a frozen weight.
     pub weight_bytes: u64,
     /// Tokens of a micro-batch.
@@ -34,7 +37,7 @@ pub struct Footprint {
     pub adapter: u64,
     /// A gradient for each trained weight.
     pub gradients: u64,
-    /// AdamW's two moments.
+    /// What the optimiser remembers.
     pub optimizer: u64,
     /// What the backward wants, and the intermediate values of the block at work.
     pub activations: u64,
@@ -45,15 +48,14 @@ pub struct Footprint {
 }
 
 impl Footprint {
-    /// Predicts a step.
-    pub fn of(spec: &ModelSpec, work: &Workload<'_>) -> Self {
+    /// Predicts a step. Refuses an adapter whose patterns are none.
+    pub fn of(spec: &ModelSpec, work: &Workload<'_>) -> Result<Self> {
         let parameters = spec.parameter_count();
-        let (weights, adapter, trained) = match work.lora {
-            Some((rank, modules)) => {
-                let adapter = spec.adapter_parameters(rank, modules);
-                (parameters * work.weight_bytes, adapter * F32, adapter)
-            }
-            None => (parameters * F32, 0, parameters),
+        let shapes = spec.trained_shapes(work.lora)?;
+        let trained = count(&shapes);
+        let (weights, adapter) = match work.lora {
+            Some(_) => (parameters * work.weight_bytes, trained * F32),
+            None => (parameters * F32, 0),
         };
         // 2-byte weights are widened where they are used, one matrix at a time.
         let widened = if work.lora.is_some() && work.weight_bytes < F32 {
@@ -64,15 +66,16 @@ impl Footprint {
         } else {
             0
         };
-        Self {
+        let states = shapes.iter().map(|shape| work.optimizer.state_bytes(shape));
+        Ok(Self {
             weights,
             adapter,
             gradients: trained * F32,
-            optimizer: trained * 2 * F32,
-            activations: work.tokens * activations_per_token(spec, work) * F32 + widened,
+            optimizer: states.sum(),
+            activations: work.tokens * activations_per_token(spec, work)? * F32 + widened,
             logits: (work.tokens * spec.vocab_size as u64).min(LOGIT_CHUNK) * 2 * F32,
             program: PROGRAM,
-        }
+        })
     }
 
     /// The sum of all parts.
@@ -87,22 +90,27 @@ impl Footprint {
     }
 }
 
+/// Weights in tensors of these shapes.
+fn count(shapes: &[Vec<usize>]) -> u64 {
+    shapes
+        .iter()
+        .map(|shape| shape.iter().product::<usize>() as u64)
+        .sum()
+}
+
 /// Numbers kept for a token over all blocks, with those in flight in one.
-fn activations_per_token(spec: &ModelSpec, work: &Workload<'_>) -> u64 {
+fn activations_per_token(spec: &ModelSpec, work: &Workload<'_>) -> Result<u64> {
     let hidden = spec.hidden_size as u64;
     let middle = spec.intermediate_size as u64;
     let queries = (spec.num_attention_heads * spec.head_dim) as u64;
     let keys = (spec.num_key_value_heads * spec.head_dim) as u64;
-    let rank = work.lora.map_or(0, |(rank, modules)| {
-        rank * targeted(&spec.linears(), modules).count()
-    }) as u64;
     // What enters the activation, and what its gradient and product take besides.
     let (entering, leaving) = match spec.mlp {
         MlpKind::Gated | MlpKind::GatedFused => (2 * middle, 4 * middle),
         MlpKind::Plain => (middle, 3 * middle),
     };
     // The block's input and its middle, q, k, v, the mixed values, what enters the activation.
-    let mut block = 2 * hidden + 2 * queries + 2 * keys + entering + rank;
+    let mut block = 2 * hidden + 2 * queries + 2 * keys + entering;
     if spec.residual != Residual::Sequential {
         block -= hidden;
     }
@@ -120,32 +128,82 @@ fn activations_per_token(spec: &ModelSpec, work: &Workload<'_>) -> u64 {
         flight += (queries + 2 * keys).max(2 * middle);
     }
     let layers = spec.num_hidden_layers as u64;
-    if work.recompute {
-        layers * hidden + block + flight
-    } else {
-        layers * block + flight
+    // What the adapters of all blocks keep: u, and with a magnitude the sum it is set on.
+    let mut adapters = 0;
+    if let Some(lora) = work.lora {
+        for (name, out, _) in spec.adapted_linears() {
+            if lora.target_modules.contains(&name)? {
+                let sum = if lora.use_dora { out } else { 0 };
+                adapters += (lora.rank(&name)? + sum) as u64;
+            }
+        }
+        // A dropped copy of an input; a gradient on the sum.
+        flight += if lora.lora_dropout > 0.0 { middle } else { 0 };
+        flight += if lora.use_dora { middle } else { 0 };
     }
-}
-
-/// Those of `linears` that `modules` names; all where it names none.
-fn targeted<'a>(
-    linears: &'a [LinearShape],
-    modules: &'a [String],
-) -> impl Iterator<Item = &'a LinearShape> {
-    let named = |linear: &&LinearShape| modules.iter().any(|name| name == linear.module());
-    linears
-        .iter()
-        .filter(move |linear| modules.is_empty() || named(linear))
+    Ok(if work.recompute {
+        layers * hidden + block + adapters.div_ceil(layers.max(1)) + flight
+    } else {
+        layers * block + adapters + flight
+    })
 }
 
 impl ModelSpec {
-    /// Weights of an adapter of `rank` on `modules`, or on every linear layer but the head where
-    /// none is named: rank × (inputs + outputs) of each layer.
-    pub fn adapter_parameters(&self, rank: usize, modules: &[String]) -> u64 {
-        let sides: usize = targeted(&self.linears(), modules)
-            .map(|linear| linear.out + linear.input)
-            .sum();
-        (sides * rank * self.num_hidden_layers) as u64
+    /// Name, outputs and inputs of each linear layer of the blocks.
+    fn adapted_linears(&self) -> impl Iterator<Item = (String, usize, usize)> {
+        let linears = self.linears();
+        (0..self.num_hidden_layers).flat_map(move |layer| {
+            let named = |linear: &LinearShape| {
+                let name = self.in_layer(layer, linear.name);
+                (name, linear.out, linear.input)
+            };
+            linears.iter().map(named).collect::<Vec<_>>()
+        })
+    }
+
+    /// The shapes of what is trained: the adapter's matrices and what it trains whole, or every
+    /// weight.
+    fn trained_shapes(&self, lora: Option<&LoraConfig>) -> Result<Vec<Vec<usize>>> {
+        let Some(lora) = lora else {
+            return Ok(self.tensors().into_iter().map(|(_, shape)| shape).collect());
+        };
+        let mut shapes = Vec::new();
+        for (name, out, input) in self.adapted_linears() {
+            if lora.target_modules.contains(&name)? {
+                let r = lora.rank(&name)?;
+                shapes.extend([vec![r, input], vec![out, r]]);
+                if lora.use_dora {
+                    shapes.push(vec![out]);
+                }
+            }
+        }
+        let (embedding, head) = (
+            lora.saves(self.embedding_name().trim_end_matches(".weight")),
+            lora.saves(self.head_name().trim_end_matches(".weight")),
+        );
+        let matrices = if self.tie_word_embeddings {
+            usize::from(embedding || head)
+        } else {
+            usize::from(embedding) + usize::from(head)
+        };
+        shapes.extend(vec![vec![self.vocab_size, self.hidden_size]; matrices]);
+        Ok(shapes)
+    }
+
+    /// Weights of an adapter, with what it trains whole.
+    pub fn adapter_parameters(&self, lora: &LoraConfig) -> Result<u64> {
+        Ok(count(&self.trained_shapes(Some(lora))?))
+    }
+
+    /// Bytes of a checkpoint: what is trained, in f32, and what the optimiser remembers of it.
+    pub fn checkpoint_bytes(
+        &self,
+        lora: Option<&LoraConfig>,
+        optimizer: OptimizerKind,
+    ) -> Result<u64> {
+        let shapes = self.trained_shapes(lora)?;
+        let states = shapes.iter().map(|shape| optimizer.state_bytes(shape));
+        Ok(count(&shapes) * F32 + states.sum::<u64>())
     }
 
     /// Weights of the matrices that every token passes: all but the embedding, the head once.
@@ -165,7 +223,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
-    use crate::{Decoder, Device, LoraConfig};
+    use crate::{Decoder, Device, TargetModules};
     use serde_json::json;
 
     fn spec() -> ModelSpec {
@@ -190,18 +248,30 @@ mod tests {
             let spec = ModelSpec::from_json(&config).unwrap();
             let mut decoder = Decoder::random(&spec, 1, &Device::Cpu).unwrap();
             assert_eq!(decoder.parameter_counts().total, spec.parameter_count());
-            let mut config = LoraConfig {
+            let plain = LoraConfig {
                 r: 8,
-                lora_alpha: 16.0,
-                target_modules: Vec::new(),
-                use_rslora: false,
+                ..LoraConfig::default()
             };
-            for modules in [vec![], vec![spec.linear_modules()[0].to_owned()]] {
-                config.target_modules.clone_from(&modules);
+            let modules = spec.linear_modules();
+            let (first, last) = (modules[0], modules[modules.len() - 1]);
+            let embedding = spec.embedding_name();
+            let embedding = embedding
+                .trim_end_matches(".weight")
+                .rsplit('.')
+                .next()
+                .unwrap();
+            let whole = LoraConfig {
+                use_dora: true,
+                rank_pattern: vec![(last.into(), 3), (r"layers\.1\..*".into(), 5)],
+                target_modules: TargetModules::Pattern(format!(".*({first}|{last})")),
+                modules_to_save: vec![embedding.into(), "lm_head".into()],
+                ..plain.clone()
+            };
+            for config in [plain, whole] {
                 decoder.attach_lora(&config, 1).unwrap();
                 assert_eq!(
                     decoder.parameter_counts().trainable,
-                    spec.adapter_parameters(8, &modules),
+                    spec.adapter_parameters(&config).unwrap(),
                     "{model_type}"
                 );
             }
@@ -210,14 +280,15 @@ mod tests {
 
     #[test]
     fn every_lever_makes_it_smaller() {
-        let spec = spec();
+        let (spec, lora) = (spec(), LoraConfig::default());
         let large = Workload {
-            lora: Some((16, &[])),
+            lora: Some(&lora),
+            optimizer: OptimizerKind::AdamW,
             weight_bytes: 4,
             tokens: 1024,
             recompute: false,
         };
-        let total = |work: &Workload<'_>| Footprint::of(&spec, work).total();
+        let total = |work: &Workload<'_>| Footprint::of(&spec, work).unwrap().total();
         let recomputed = Workload {
             recompute: true,
             ..large.clone()
@@ -228,14 +299,35 @@ mod tests {
         };
         assert!(total(&recomputed) < total(&large));
         assert!(total(&shorter) < total(&large));
-        let full = Footprint::of(
-            &spec,
-            &Workload {
-                lora: None,
-                ..large.clone()
-            },
-        );
-        assert_eq!(full.optimizer, spec.parameter_count() * 8);
-        assert!(full.total() > full.activations + full.weights);
+        let full = Workload {
+            lora: None,
+            ..large.clone()
+        };
+        let parts = Footprint::of(&spec, &full).unwrap();
+        assert_eq!(parts.optimizer, spec.parameter_count() * 8);
+        assert!(parts.total() > parts.activations + parts.weights);
+        let mut last = parts.optimizer;
+        for optimizer in [
+            OptimizerKind::Lion,
+            OptimizerKind::AdamW8bit,
+            OptimizerKind::Adafactor,
+        ] {
+            let work = Workload {
+                optimizer,
+                ..full.clone()
+            };
+            let bytes = Footprint::of(&spec, &work).unwrap().optimizer;
+            assert!(bytes < last, "{optimizer:?}");
+            last = bytes;
+        }
+        let dora = LoraConfig {
+            use_dora: true,
+            ..lora.clone()
+        };
+        let decomposed = Workload {
+            lora: Some(&dora),
+            ..large.clone()
+        };
+        assert!(total(&decomposed) > total(&large));
     }
 }

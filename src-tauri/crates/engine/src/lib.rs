@@ -35,13 +35,14 @@ mod weights;
 
 pub use candle_core::{DType, Device};
 pub use checkpoint::{CheckpointInfo, best as best_checkpoint, last as last_checkpoint};
-pub use decoder::{Decoder, ParameterCounts};
+pub use decoder::{Decoder, Noise, ParameterCounts};
 pub use error::{Error, Result};
 pub use event::TrainEvent;
 pub use footprint::{Footprint, Workload};
 pub use generate::{Completion, SamplingOptions, StopReason, generate};
-pub use lora::LoraConfig;
+pub use lora::{LoraConfig, LoraInit, TargetModules};
 pub use memory::peak_memory;
+pub use optimizer::OptimizerKind;
 pub use plan::first_step;
 pub use priority::compute_in_background;
 pub use schedule::Schedule;

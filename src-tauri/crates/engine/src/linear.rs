@@ -1,36 +1,27 @@
 //! A linear layer: a base matrix and, optionally, a low-rank adapter beside it (Hu et al., 2021).
 
 use crate::Result;
-use crate::lora::LoraConfig;
+use crate::lora::{self, AdapterTensors, Lora, LoraConfig, LoraInit};
 use crate::parameter::Parameter;
 use crate::spec::LinearShape;
-use attune_kernels::{Transpose, add_bias, add_column_sums, matmul, matmul_add};
+use attune_kernels::{
+    Transpose, add_bias, add_column_sums, low_rank_row_norms, matmul, matmul_add,
+};
 use candle_core::{DType, Device, Tensor};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-/// `y = x · Wᵀ + b + s · (x · Aᵀ) · Bᵀ`
+/// `y = x · Wᵀ + b`, and what the adapter makes of it: `+ s · (x · Aᵀ) · Bᵀ`
 pub(crate) struct Linear {
     /// `W (out, in)`
     pub(crate) weight: Parameter,
     /// `b (out)`
     pub(crate) bias: Option<Parameter>,
-    /// `A`, `B` and `s`
     pub(crate) lora: Option<Lora>,
 }
 
-/// A low-rank adapter.
-pub(crate) struct Lora {
-    /// `A (r, in)`
-    pub(crate) a: Parameter,
-    /// `B (out, r)`
-    pub(crate) b: Parameter,
-    /// `s`
-    pub(crate) scale: f32,
-}
-
-/// What the backward wants besides the input: `x · Aᵀ (N, r)`.
-pub(crate) struct Saved(Option<Tensor>);
+/// What the backward wants besides the input.
+pub(crate) struct Saved(Option<lora::Saved>);
 
 impl Linear {
     pub(crate) fn new(weight: Parameter, bias: Option<Parameter>) -> Self {
@@ -60,59 +51,78 @@ impl Linear {
         self.weight.name.trim_end_matches(".weight")
     }
 
-    /// Adds a fresh adapter: `A` uniform as `torch.nn.Linear` starts, `B` zero, so that the layer
-    /// computes what it did.
+    /// Adds a fresh adapter: `A` uniform as `torch.nn.Linear` starts, `B` zero and the magnitude
+    /// the rows' own, so that the layer computes what it did.
     pub(crate) fn attach_lora(&mut self, config: &LoraConfig, rng: &mut ChaCha8Rng) -> Result<()> {
         let (out, input) = self.weight.value.dims2()?;
+        let r = config.rank(self.name())?;
         let bound = 1.0 / (input as f32).sqrt();
-        let a: Vec<f32> = (0..config.r * input)
+        let a: Vec<f32> = (0..r * input)
             .map(|_| rng.random_range(-bound..bound))
             .collect();
         let device = self.weight.value.device();
-        let a = Tensor::from_vec(a, (config.r, input), &Device::Cpu)?.to_device(device)?;
-        let b = Tensor::zeros((out, config.r), DType::F32, device)?;
-        self.set_lora(a, b, config.scale())
+        let a = Tensor::from_vec(a, (r, input), &Device::Cpu)?.to_device(device)?;
+        let b = Tensor::zeros((out, r), DType::F32, device)?;
+        let magnitude = if config.use_dora {
+            Some(low_rank_row_norms(&self.weight.value, &b, &a, 0.0)?)
+        } else {
+            None
+        };
+        self.set_lora(AdapterTensors { a, b, magnitude }, config)?;
+        match &mut self.lora {
+            Some(lora) if config.init_lora_weights == LoraInit::Pissa => {
+                lora.start_principal(&mut self.weight)
+            }
+            _ => Ok(()),
+        }
     }
 
-    /// Adds an adapter with the given matrices.
-    pub(crate) fn set_lora(&mut self, a: Tensor, b: Tensor, scale: f64) -> Result<()> {
+    /// Removes the adapter.
+    pub(crate) fn detach_lora(&mut self) -> Result<()> {
+        match self.lora.take() {
+            Some(mut lora) => lora.return_principal(&mut self.weight),
+            None => Ok(()),
+        }
+    }
+
+    /// Adds an adapter with the given tensors.
+    pub(crate) fn set_lora(&mut self, tensors: AdapterTensors, config: &LoraConfig) -> Result<()> {
         let name = self.name();
+        let AdapterTensors { a, b, magnitude } = tensors;
+        let magnitude = magnitude
+            .map(|value| Parameter::trainable(format!("{name}.lora_magnitude_vector"), value));
         self.lora = Some(Lora {
             a: Parameter::trainable(format!("{name}.lora_A.weight"), a)?,
             b: Parameter::trainable(format!("{name}.lora_B.weight"), b)?,
-            scale: scale as f32,
+            magnitude: magnitude.transpose()?,
+            scale: config.scale(name)? as f32,
+            dropout: config.lora_dropout as f32,
+            noise: None,
+            start: None,
         });
         Ok(())
     }
 
-    /// `W + s · B · A`, in f32.
+    /// The weights with the adapter in them, in f32.
     pub(crate) fn merged(&self) -> Result<Tensor> {
-        let mut weight = self.weight.value.to_dtype(DType::F32)?;
-        if let Some(lora) = &self.lora {
-            weight = weight.copy()?;
-            matmul_add(
-                &mut weight,
-                lora.scale,
-                &lora.b.value,
-                &lora.a.value,
-                Transpose::Neither,
-            )?;
+        match &self.lora {
+            Some(lora) => lora.merged(&self.weight.value),
+            None => Ok(self.weight.value.to_dtype(DType::F32)?),
         }
-        Ok(weight)
     }
 
     /// `x (N, in)` to `y (N, out)`.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<(Tensor, Saved)> {
         let mut y = matmul(x, &self.weight.value, Transpose::Right)?;
+        let mut saved = None;
+        if let Some(lora) = &self.lora {
+            let (adapted, kept) = lora.forward(x, &self.weight.value, y)?;
+            (y, saved) = (adapted, Some(kept));
+        }
         if let Some(bias) = &self.bias {
             add_bias(&mut y, &bias.value)?;
         }
-        let Some(lora) = &self.lora else {
-            return Ok((y, Saved(None)));
-        };
-        let u = matmul(x, &lora.a.value, Transpose::Right)?;
-        matmul_add(&mut y, lora.scale, &u, &lora.b.value, Transpose::Right)?;
-        Ok((y, Saved(Some(u))))
+        Ok((y, Saved(saved)))
     }
 
     /// Adds this layer's gradients. The gradient of `x` is put into `dx`, or added to what is
@@ -130,28 +140,23 @@ impl Linear {
         if let Some(gradient) = self.bias.as_mut().and_then(Parameter::gradient_mut) {
             add_column_sums(gradient, dy)?;
         }
-        let mut du = None;
-        if let (Some(lora), Saved(Some(u))) = (&mut self.lora, saved) {
-            if let Some(gradient) = lora.b.gradient_mut() {
-                matmul_add(gradient, lora.scale, dy, &u, Transpose::Left)?;
-            }
-            // Without the factor s, which the two products below put in.
-            let gradient_of_u = matmul(dy, &lora.b.value, Transpose::Neither)?;
-            if let Some(gradient) = lora.a.gradient_mut() {
-                matmul_add(gradient, lora.scale, &gradient_of_u, x, Transpose::Left)?;
-            }
-            du = Some(gradient_of_u);
-        }
+        let upstream = match (&mut self.lora, saved) {
+            (Some(lora), Saved(Some(saved))) => Some(lora.backward(x, saved, dy)?),
+            _ => None,
+        };
         let Some(dx) = dx else { return Ok(()) };
+        let adapter = self.lora.as_ref().zip(upstream.as_ref());
+        let through_base = adapter.map_or(dy, |(lora, upstream)| lora.through_base(upstream, dy));
+        let weight = &self.weight.value;
         let mut sum = match dx.take() {
-            None => matmul(dy, &self.weight.value, Transpose::Neither)?,
+            None => matmul(through_base, weight, Transpose::Neither)?,
             Some(mut sum) => {
-                matmul_add(&mut sum, 1.0, dy, &self.weight.value, Transpose::Neither)?;
+                matmul_add(&mut sum, 1.0, through_base, weight, Transpose::Neither)?;
                 sum
             }
         };
-        if let (Some(lora), Some(du)) = (&self.lora, du) {
-            matmul_add(&mut sum, lora.scale, &du, &lora.a.value, Transpose::Neither)?;
+        if let Some((lora, upstream)) = adapter {
+            lora.add_input_gradient(upstream, weight, dy, &mut sum)?;
         }
         *dx = Some(sum);
         Ok(())
@@ -161,8 +166,7 @@ impl Linear {
         visit(&self.weight);
         self.bias.iter().for_each(&mut *visit);
         if let Some(lora) = &self.lora {
-            visit(&lora.a);
-            visit(&lora.b);
+            lora.parameters().for_each(visit);
         }
     }
 
@@ -174,10 +178,9 @@ impl Linear {
         if let Some(bias) = &mut self.bias {
             visit(bias)?;
         }
-        if let Some(lora) = &mut self.lora {
-            visit(&mut lora.a)?;
-            visit(&mut lora.b)?;
+        match &mut self.lora {
+            Some(lora) => lora.parameters_mut().try_for_each(visit),
+            None => Ok(()),
         }
-        Ok(())
     }
 }

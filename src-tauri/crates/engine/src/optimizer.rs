@@ -1,94 +1,231 @@
-//! AdamW over the trainable parameters, with clipping by the global norm.
+//! The optimisers over the trainable parameters, with clipping by the global norm.
+
+mod state;
 
 use crate::parameter::Parameter;
-use crate::{Decoder, Error, Result, weights};
-use attune_kernels::{AdamW, adamw, in_pool, squared_norm};
-use candle_core::{DType, Device, Tensor};
+use crate::{Decoder, Error, Result, TrainOptions, weights};
+use attune_kernels::{
+    Adafactor, AdamW, Lion, Sgd, adafactor_matrix, adafactor_vector, adamw, adamw8bit, in_pool,
+    lion, sgd, squared_norm,
+};
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+use state::State;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// First and second moments of every trainable parameter, `(2, n)` each.
+/// The rule by which gradients move weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OptimizerKind {
+    /// AdamW (Loshchilov and Hutter, 2019): two moments of 4 bytes a weight.
+    AdamW,
+    /// AdamW with both moments in 8 bits (Dettmers et al., 2022): about 2 bytes a weight.
+    AdamW8bit,
+    /// Adafactor (Shazeer and Stern, 2018) with a given rate: next to nothing for a matrix.
+    Adafactor,
+    /// Lion (Chen et al., 2023): one moment of 4 bytes a weight.
+    Lion,
+    /// Gradient descent with momentum: one moment of 4 bytes a weight.
+    #[serde(rename = "SGD")]
+    Sgd,
+}
+
+/// What an optimiser remembers of every trainable parameter.
 pub(crate) struct Optimizer {
-    moments: BTreeMap<String, Tensor>,
+    states: BTreeMap<String, State>,
+}
+
+/// Where and how far a step goes.
+pub(crate) struct Step<'a> {
+    /// Its number, counted from 1.
+    pub(crate) number: u64,
+    /// η, after the schedule.
+    pub(crate) learning_rate: f64,
+    /// The rest of the settings.
+    pub(crate) options: &'a TrainOptions,
 }
 
 impl Optimizer {
-    /// Moments of zero.
-    pub(crate) fn new(decoder: &Decoder) -> Result<Self> {
-        let zeros =
-            |value: &Tensor| Tensor::zeros((2, value.elem_count()), DType::F32, value.device());
-        let moments = decoder
+    /// Nothing remembered.
+    pub(crate) fn new(decoder: &Decoder, kind: OptimizerKind) -> Result<Self> {
+        let states = decoder
             .trainable()
             .into_iter()
-            .map(|(name, value)| Ok((name, zeros(&value)?)))
+            .map(|(name, value)| Ok((name, State::new(kind, &value)?)))
             .collect::<Result<_>>()?;
-        Ok(Self { moments })
+        Ok(Self { states })
     }
 
     /// One step over the gathered gradients, which are cleared. Returns their global norm before
-    /// clipping; `clip` of 0 leaves them as they are. `options.gradient_scale` is set here.
-    pub(crate) fn step(&mut self, decoder: &mut Decoder, options: AdamW, clip: f64) -> Result<f64> {
-        in_pool(|| self.update(decoder, options, clip))
+    /// clipping.
+    pub(crate) fn step(&mut self, decoder: &mut Decoder, step: &Step<'_>) -> Result<f64> {
+        in_pool(|| self.update(decoder, step))
     }
 
-    fn update(&mut self, decoder: &mut Decoder, options: AdamW, clip: f64) -> Result<f64> {
+    fn update(&mut self, decoder: &mut Decoder, step: &Step<'_>) -> Result<f64> {
         let mut squared = 0.0;
         for gradient in decoder.gradients().values() {
             squared += squared_norm(gradient)?;
         }
         let norm = squared.sqrt();
         if !norm.is_finite() {
-            return Err(Error::Diverged { step: options.step });
+            let step = step.number;
+            return Err(Error::Diverged { step });
         }
-        // As torch.nn.utils.clip_grad_norm_ does it.
+        // As torch.nn.utils.clip_grad_norm_ does it; 0 leaves them as they are.
+        let clip = step.options.gradient_clip;
         let gradient_scale = if clip > 0.0 {
             (clip / (norm + 1e-6)).min(1.0)
         } else {
             1.0
         };
+        let adapter = decoder.lora().is_some();
         decoder.visit_mut(&mut |parameter: &mut Parameter| {
-            let Some(moments) = self.moments.get_mut(&parameter.name) else {
+            let Some(state) = self.states.get_mut(&parameter.name) else {
                 return Ok(());
             };
-            // Biases and norm weights are not decayed, as in transformers' Trainer.
-            let decays = parameter.value.rank() > 1;
-            let weight_decay = if decays { options.weight_decay } else { 0.0 };
-            let options = AdamW {
-                weight_decay,
+            let change = Change {
+                learning_rate: step.learning_rate * rate_ratio(parameter, step.options, adapter),
+                weight_decay: if decays(parameter) {
+                    step.options.weight_decay
+                } else {
+                    0.0
+                },
                 gradient_scale,
-                ..options
             };
             if let Some((value, gradient)) = parameter.value_and_gradient() {
-                adamw(value, moments, gradient, &options)?;
+                change.apply(value, gradient, state, step)?;
             }
             parameter.clear_gradient()
         })?;
         Ok(norm)
     }
 
-    /// Writes the moments.
+    /// Writes what is remembered, in the types it is kept in.
     pub(crate) fn save(&self, path: &Path) -> Result<()> {
-        weights::save(path, self.moments.clone().into_iter().collect())
+        let mut tensors = Vec::new();
+        for (name, state) in &self.states {
+            for (part, tensor) in state.parts()? {
+                tensors.push((format!("{name}{part}"), tensor));
+            }
+        }
+        weights::save(path, tensors)
     }
 
-    /// Reads moments that `save` wrote; they must be those of `decoder`'s trainable parameters.
-    pub(crate) fn load(path: &Path, decoder: &Decoder, device: &Device) -> Result<Self> {
-        let fresh = Self::new(decoder)?;
-        let moments = weights::read(path, device)?;
-        let fits = fresh.moments.len() == moments.len()
-            && fresh.moments.iter().all(|(name, zeros)| {
-                moments
-                    .get(name)
-                    .is_some_and(|moments| moments.shape() == zeros.shape())
-            });
-        if fits {
-            Ok(Self { moments })
-        } else {
-            let reason = "the optimiser's state belongs to other parameters".to_owned();
-            Err(Error::CheckpointMismatch {
-                folder: path.to_owned(),
-                reason,
-            })
+    /// Reads what `save` wrote; it must be of `decoder`'s trainable parameters and of `kind`.
+    pub(crate) fn load(path: &Path, decoder: &Decoder, kind: OptimizerKind) -> Result<Self> {
+        let mut optimizer = Self::new(decoder, kind)?;
+        let mut stored =
+            candle_core::safetensors::load(path, decoder.device()).map_err(|error| {
+                Error::BrokenWeights {
+                    path: path.to_owned(),
+                    reason: error.to_string(),
+                }
+            })?;
+        let mismatch = || Error::CheckpointMismatch {
+            folder: path.to_owned(),
+            reason: "the optimiser's state belongs to other parameters".to_owned(),
+        };
+        for (name, state) in &mut optimizer.states {
+            let mut parts = Vec::new();
+            for (part, fresh) in state.parts()? {
+                match stored.remove(&format!("{name}{part}")) {
+                    Some(tensor)
+                        if tensor.shape() == fresh.shape() && tensor.dtype() == fresh.dtype() =>
+                    {
+                        parts.push(tensor);
+                    }
+                    _ => return Err(mismatch()),
+                }
+            }
+            state.restore(parts)?;
         }
+        if stored.is_empty() {
+            Ok(optimizer)
+        } else {
+            Err(mismatch())
+        }
+    }
+}
+
+/// LoRA+ (Hayou et al., 2024): `B`, and with it vectors, as PEFT groups them, learn faster.
+fn rate_ratio(parameter: &Parameter, options: &TrainOptions, adapter: bool) -> f64 {
+    let faster = parameter.name.contains(".lora_B") || parameter.value.rank() == 1;
+    if adapter && faster {
+        options.loraplus_lr_ratio
+    } else {
+        1.0
+    }
+}
+
+/// Biases and norm weights are not decayed, as in transformers' Trainer; DoRA's magnitude is.
+fn decays(parameter: &Parameter) -> bool {
+    parameter.value.rank() > 1 || parameter.name.ends_with(".lora_magnitude_vector")
+}
+
+/// The numbers of a step for one parameter.
+struct Change {
+    learning_rate: f64,
+    weight_decay: f64,
+    gradient_scale: f64,
+}
+
+impl Change {
+    fn apply(
+        &self,
+        value: &mut Tensor,
+        gradient: &Tensor,
+        state: &mut State,
+        step: &Step<'_>,
+    ) -> Result<()> {
+        let &Self {
+            learning_rate,
+            weight_decay,
+            gradient_scale,
+        } = self;
+        let (options, number) = (step.options, step.number);
+        let adam = AdamW {
+            learning_rate,
+            beta1: options.beta1,
+            beta2: options.beta2,
+            epsilon: options.epsilon,
+            weight_decay,
+            step: number,
+            gradient_scale,
+        };
+        let factored = Adafactor {
+            learning_rate,
+            weight_decay,
+            step: number,
+            gradient_scale,
+        };
+        match state {
+            State::Moments(moments) => adamw(value, moments, gradient, &adam)?,
+            State::Moments8bit(moments) => adamw8bit(value, moments, gradient, &adam)?,
+            State::Factors { rows, columns } => {
+                adafactor_matrix(value, rows, columns, gradient, &factored)?;
+            }
+            State::Squares(squares) => adafactor_vector(value, squares, gradient, &factored)?,
+            State::SignMomentum(momentum) => {
+                let options = Lion {
+                    learning_rate,
+                    beta1: options.beta1,
+                    beta2: options.beta2,
+                    weight_decay,
+                    gradient_scale,
+                };
+                lion(value, momentum, gradient, &options)?;
+            }
+            State::Momentum(momentum) => {
+                let options = Sgd {
+                    learning_rate,
+                    momentum: options.momentum,
+                    weight_decay,
+                    gradient_scale,
+                };
+                sgd(value, momentum, gradient, &options)?;
+            }
+        }
+        Ok(())
     }
 }

@@ -12,6 +12,8 @@ pub(crate) struct Parameter {
     /// The weights; f32 when trained.
     pub(crate) value: Tensor,
     gradient: Option<Tensor>,
+    /// The weights before an adapter trained them whole.
+    base: Option<Tensor>,
 }
 
 impl Parameter {
@@ -20,6 +22,7 @@ impl Parameter {
             name,
             value,
             gradient: None,
+            base: None,
         }
     }
 
@@ -37,8 +40,25 @@ impl Parameter {
         Ok(())
     }
 
+    /// Makes the weights trainable as a part of an adapter: freezing brings back what they were.
+    pub(crate) fn train_whole(&mut self) -> Result<()> {
+        let base = self.value.clone();
+        self.make_trainable()?;
+        self.base.get_or_insert(base);
+        Ok(())
+    }
+
+    /// Ends training. Weights that belonged to an adapter are again those of the base.
     pub(crate) fn freeze(&mut self) {
         self.gradient = None;
+        if let Some(base) = self.base.take() {
+            self.value = base;
+        }
+    }
+
+    /// Ends training with the weights as they are.
+    pub(crate) fn keep(&mut self) {
+        self.base = None;
     }
 
     pub(crate) fn is_trainable(&self) -> bool {

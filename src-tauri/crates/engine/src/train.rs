@@ -1,11 +1,13 @@
 //! The training loop.
 
 use crate::checkpoint::{self, State};
-use crate::optimizer::Optimizer;
+use crate::optimizer::{Optimizer, Step};
 use crate::plan::Plan;
-use crate::{Decoder, Error, Result, Schedule, TrainEvent, evaluate, peak_memory};
+use crate::{
+    Decoder, Error, LoraConfig, Noise, OptimizerKind, Result, Schedule, TrainEvent, evaluate,
+    peak_memory,
+};
 use attune_data::{Batch, Sample};
-use attune_kernels::AdamW;
 use serde::{Deserialize, Serialize};
 use std::hash::{Hash, Hasher};
 use std::path::Path;
@@ -36,14 +38,22 @@ pub struct TrainOptions {
     pub min_learning_rate_ratio: f64,
     /// Epochs until it is reached.
     pub warmup_epochs: f64,
-    /// λ of AdamW.
+    /// The rule of a step.
+    pub optimizer: OptimizerKind,
+    /// λ: decay of the trained matrices.
     pub weight_decay: f64,
-    /// β₁ of AdamW.
+    /// β₁ of AdamW and Lion.
     pub beta1: f64,
-    /// β₂ of AdamW.
+    /// β₂ of AdamW and Lion.
     pub beta2: f64,
     /// ε of AdamW.
     pub epsilon: f64,
+    /// μ of gradient descent.
+    pub momentum: f64,
+    /// How many times faster than `A` an adapter's `B` learns (LoRA+).
+    pub loraplus_lr_ratio: f64,
+    /// α of NEFTune's noise on the embeddings; 0 for none.
+    pub neftune_noise_alpha: f64,
     /// Largest global norm of the gradient; 0 for any.
     pub gradient_clip: f64,
     /// Of the order of the samples.
@@ -75,10 +85,14 @@ impl Default for TrainOptions {
             schedule: Schedule::Cosine,
             min_learning_rate_ratio: 0.0,
             warmup_epochs: 0.0,
+            optimizer: OptimizerKind::AdamW,
             weight_decay: 0.0,
             beta1: 0.9,
             beta2: 0.999,
             epsilon: 1e-8,
+            momentum: 0.9,
+            loraplus_lr_ratio: 1.0,
+            neftune_noise_alpha: 0.0,
             gradient_clip: 0.0,
             seed: 0,
             shuffle: true,
@@ -167,8 +181,8 @@ pub fn train(
     }
     let mut plan = Plan::new(train.iter().map(Sample::len).collect(), options);
     let total = plan.total_steps;
-    let fingerprint = fingerprint(train, options);
-    let restored = checkpoint::restore(checkpoints, decoder, &fingerprint)?;
+    let fingerprint = fingerprint(train, options, decoder.lora());
+    let restored = checkpoint::restore(checkpoints, decoder, options.optimizer, &fingerprint)?;
     let resumed_from = restored.as_ref().map(|(_, state)| state.step);
     let started = TrainEvent::Started {
         resumed_from,
@@ -189,7 +203,10 @@ pub fn train(
     }
     let (mut optimizer, mut state) = match restored {
         Some(restored) => restored,
-        None => (Optimizer::new(decoder)?, State::new(fingerprint)),
+        None => (
+            Optimizer::new(decoder, options.optimizer)?,
+            State::new(fingerprint),
+        ),
     };
     if state.step == 0 && evaluates && options.evaluate_before_training {
         measure(decoder, validation, options, &mut state, on_event)?;
@@ -208,8 +225,15 @@ pub fn train(
         // into micro-batches.
         let scale = 1.0 / trained_tokens.max(1) as f32;
         let mut loss = 0.0;
-        for batch in &batches {
-            loss += decoder.loss_and_backward(batch, scale, options.gradient_checkpointing)?;
+        for (micro_batch, batch) in (0..).zip(&batches) {
+            let noise = Noise {
+                seed: options.seed,
+                step,
+                micro_batch,
+                neftune_noise_alpha: options.neftune_noise_alpha,
+            };
+            let recompute = options.gradient_checkpointing;
+            loss += decoder.noisy_loss_and_backward(batch, scale, recompute, &noise)?;
         }
         let loss = loss / trained_tokens.max(1) as f64;
         if !loss.is_finite() {
@@ -219,16 +243,12 @@ pub fn train(
             .schedule
             .factor(step, warmup, total, options.min_learning_rate_ratio);
         let learning_rate = options.learning_rate * factor;
-        let update = AdamW {
+        let update = Step {
+            number: step,
             learning_rate,
-            beta1: options.beta1,
-            beta2: options.beta2,
-            epsilon: options.epsilon,
-            weight_decay: options.weight_decay,
-            step,
-            gradient_scale: 1.0,
+            options,
         };
-        let grad_norm = optimizer.step(decoder, update, options.gradient_clip)?;
+        let grad_norm = optimizer.step(decoder, &update)?;
         state.step = step;
         state.epoch = plan.epoch_after(step);
         let done = TrainEvent::Step {
@@ -318,7 +338,7 @@ fn obey(request: Request, step: u64, on_event: &mut dyn FnMut(TrainEvent)) -> Op
 }
 
 /// A name for the data and settings that decide the course of a run.
-fn fingerprint(train: &[Sample], options: &TrainOptions) -> String {
+fn fingerprint(train: &[Sample], options: &TrainOptions, lora: Option<&LoraConfig>) -> String {
     let mut hasher = Fnv(0xcbf2_9ce4_8422_2325);
     for sample in train {
         sample.tokens.hash(&mut hasher);
@@ -329,7 +349,7 @@ fn fingerprint(train: &[Sample], options: &TrainOptions) -> String {
         gradient_checkpointing: false,
         ..options.clone()
     };
-    format!("{course:?}").hash(&mut hasher);
+    format!("{course:?} {lora:?}").hash(&mut hasher);
     format!("{:016x}", hasher.finish())
 }
 

@@ -84,17 +84,17 @@ pub fn adamw(
 }
 
 /// What the numbers of a step amount to.
-struct Derived {
+pub(crate) struct Derived {
     /// η / (1 - β₁ᵗ)
-    rate: f64,
+    pub(crate) rate: f64,
     /// sqrt(1 - β₂ᵗ)
-    root: f64,
+    pub(crate) root: f64,
     /// 1 - ηλ
-    decay: f64,
+    pub(crate) decay: f64,
 }
 
 impl AdamW {
-    fn derived(&self) -> Derived {
+    pub(crate) fn derived(&self) -> Derived {
         let step = self.step as i32;
         Derived {
             rate: self.learning_rate / (1.0 - self.beta1.powi(step)),

@@ -8,40 +8,52 @@
 //! Activations are f32 and two-dimensional, `(N, features)`: the tokens of a batch lie end to end.
 //! Gradients of parameters are *added* to a tensor the caller owns.
 
+mod adafactor;
 mod adamw;
+mod adamw8bit;
 mod add;
 mod attention;
 mod bias;
 mod cross_entropy;
+mod dora;
 mod embedding;
 mod exp;
 mod gelu;
 mod gemm;
 mod layer_norm;
+mod lion;
 mod matmul;
+mod noise;
 mod norm;
 mod rms_norm;
 mod rope;
 mod scale;
+mod sgd;
 mod softcap;
 mod storage;
 mod swiglu;
 mod tanh;
 
+pub use adafactor::{Adafactor, adafactor_matrix, adafactor_vector};
 pub use adamw::{AdamW, adamw};
+pub use adamw8bit::{Moments8bit, adamw8bit};
 pub use add::add;
 pub use attention::{Attention, Span};
 pub use bias::{add_bias, add_column_sums};
 pub use candle_core::Result;
 pub use cross_entropy::{Logits, linear_cross_entropy, linear_token_losses};
+pub use dora::{add_column_products, low_rank_row_norms, scale_columns};
 pub use embedding::{embedding, embedding_backward};
 pub use gelu::{Gelu, geglu, geglu_backward, gelu, gelu_backward};
 pub use layer_norm::{LayerNormGradients, layer_norm, layer_norm_backward};
+pub use lion::{Lion, lion};
 pub use matmul::{Transpose, matmul, matmul_add};
+pub use noise::{NoiseKey, add_uniform_noise, dropout};
 pub use norm::squared_norm;
 pub use rms_norm::{rms_norm, rms_norm_backward};
 pub use rope::{Rotation, rope};
 pub use scale::{add_scaled, scaled};
+pub use sgd::{Sgd, sgd};
 pub use swiglu::{swiglu, swiglu_backward};
 
 /// Runs `work` on a thread of the pool. A kernel called from there divides its work at little

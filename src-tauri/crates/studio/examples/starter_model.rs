@@ -269,8 +269,7 @@ fn measure(model: &Path, checkpoints: &Path) -> Result<()> {
     let lora = LoraConfig {
         r: demo.lora_r,
         lora_alpha: demo.lora_alpha,
-        target_modules: Vec::new(),
-        use_rslora: false,
+        ..LoraConfig::default()
     };
     decoder.attach_lora(&lora, demo.seed)?;
     let samples = data

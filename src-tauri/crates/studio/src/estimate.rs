@@ -19,7 +19,7 @@ use crate::models;
 use crate::preferences;
 use crate::settings::{BackboneDtype, ExperimentConfig, to_yaml};
 use attune_data::Tokenizer;
-use attune_engine::{Footprint, ModelSpec, Workload};
+use attune_engine::{Footprint, ModelSpec, OptimizerKind, Workload};
 
 /// Share of the machine's memory that a run may use: the system and the window want the rest.
 const USABLE: f64 = 0.85;
@@ -50,7 +50,7 @@ pub(crate) fn estimate(
     let lengths = lengths(studio, &dataset, &model.folder, &config, session)?;
     let course = Course::of(&config, rows.train.len() as u64, &lengths);
     let usable = usable(studio);
-    let memory = memory_of(&spec, &config, lengths.longest, usable);
+    let memory = memory_of(&spec, &config, lengths.longest, usable)?;
     session.check()?;
     let busy = !store.reap(home)?.is_empty();
     let (tokens_per_second, rate_reason) = rate(&store.experiments(home)?, &config, &spec, busy);
@@ -70,8 +70,8 @@ pub(crate) fn estimate(
         ));
     }
     Ok(Estimate {
-        suggestions: suggestions(&spec, &config, lengths.longest, &memory),
-        disk: space_needed(&spec, &config),
+        suggestions: suggestions(&spec, &config, lengths.longest, &memory)?,
+        disk: space_needed(&spec, &config)?,
         config: to_yaml(&config)?,
         train_conversations: rows.train.len() as u64,
         validation_conversations: validation,
@@ -186,7 +186,8 @@ fn memory_of(
     config: &ExperimentConfig,
     longest: u64,
     usable: u64,
-) -> MemoryEstimate {
+) -> Result<MemoryEstimate> {
+    let adapter = config.adapter()?;
     let row = if config.packing {
         config.max_length as u64
     } else {
@@ -195,9 +196,8 @@ fn memory_of(
     let footprint = Footprint::of(
         spec,
         &Workload {
-            lora: config
-                .lora
-                .then_some((config.lora_r, config.lora_target_modules.as_slice())),
+            lora: adapter.as_ref(),
+            optimizer: config.optimizer,
             weight_bytes: match config.backbone_dtype {
                 BackboneDtype::Float32 => 4,
                 BackboneDtype::Bfloat16 | BackboneDtype::Float16 => 2,
@@ -205,7 +205,7 @@ fn memory_of(
             tokens: row * config.batch_size as u64,
             recompute: config.gradient_checkpointing,
         },
-    );
+    )?;
     let parts = [
         ("Weights", footprint.weights),
         ("Adapter", footprint.adapter),
@@ -215,7 +215,7 @@ fn memory_of(
         ("Logits", footprint.logits),
         ("Program", footprint.program),
     ];
-    MemoryEstimate {
+    Ok(MemoryEstimate {
         parts: parts
             .into_iter()
             .filter(|(_, bytes)| *bytes > 0)
@@ -227,7 +227,7 @@ fn memory_of(
         total: footprint.total(),
         usable,
         fits: footprint.total() <= usable,
-    }
+    })
 }
 
 /// Changes that make a run smaller, offered when it takes more than three quarters of what there
@@ -237,30 +237,32 @@ fn suggestions(
     config: &ExperimentConfig,
     longest: u64,
     memory: &MemoryEstimate,
-) -> Vec<Suggestion> {
+) -> Result<Vec<Suggestion>> {
     if memory.total <= memory.usable / 4 * 3 {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     let mut found = Vec::new();
-    let mut offer = |title: String, settings: &[(&str, Value)], changed: ExperimentConfig| {
-        let after = memory_of(
-            spec,
-            &changed,
-            longest.min(changed.max_length as u64),
-            memory.usable,
-        );
-        if after.total < memory.total {
-            found.push(Suggestion {
-                title,
-                settings: settings
-                    .iter()
-                    .map(|(key, value)| ((*key).to_owned(), value.clone()))
-                    .collect::<Map<_, _>>(),
-                saves: memory.total - after.total,
-                fits: after.fits,
-            });
-        }
-    };
+    let mut offer =
+        |title: String, settings: &[(&str, Value)], changed: ExperimentConfig| -> Result<()> {
+            let after = memory_of(
+                spec,
+                &changed,
+                longest.min(changed.max_length as u64),
+                memory.usable,
+            )?;
+            if after.total < memory.total {
+                found.push(Suggestion {
+                    title,
+                    settings: settings
+                        .iter()
+                        .map(|(key, value)| ((*key).to_owned(), value.clone()))
+                        .collect::<Map<_, _>>(),
+                    saves: memory.total - after.total,
+                    fits: after.fits,
+                });
+            }
+            Ok(())
+        };
     let with = |change: &dyn Fn(&mut ExperimentConfig)| {
         let mut changed = config.clone();
         change(&mut changed);
@@ -271,7 +273,7 @@ fn suggestions(
             "Recompute activations".to_owned(),
             &[("gradient_checkpointing", json!(true))],
             with(&|config| config.gradient_checkpointing = true),
-        );
+        )?;
     }
     if config.batch_size > 1 {
         let (batch, accumulation) = (
@@ -288,14 +290,14 @@ fn suggestions(
                 config.batch_size = batch;
                 config.grad_accumulation = accumulation;
             }),
-        );
+        )?;
     }
     if config.lora && config.backbone_dtype == BackboneDtype::Float32 {
         offer(
             "Hold weights in bfloat16".to_owned(),
             &[("backbone_dtype", json!("bfloat16"))],
             with(&|config| config.backbone_dtype = BackboneDtype::Bfloat16),
-        );
+        )?;
     }
     if config.max_length > 64 {
         let half = config.max_length / 2;
@@ -303,16 +305,23 @@ fn suggestions(
             format!("Cut at {half} tokens"),
             &[("max_length", json!(half))],
             with(&|config| config.max_length = half),
-        );
+        )?;
     }
     if !config.lora {
         offer(
             "Train an adapter (LoRA)".to_owned(),
             &[("lora", json!(true))],
             with(&|config| config.lora = true),
-        );
+        )?;
+        if config.optimizer == OptimizerKind::AdamW {
+            offer(
+                "Remember gradients in 8 bits".to_owned(),
+                &[("optimizer", json!("AdamW8bit"))],
+                with(&|config| config.optimizer = OptimizerKind::AdamW8bit),
+            )?;
+        }
     }
-    found
+    Ok(found)
 }
 
 /// Tokens per second: as an earlier run of the same kind had, else from the processor's speed.
@@ -380,15 +389,15 @@ fn methods() -> [(&'static str, &'static str, ExperimentConfig); 3] {
 pub(crate) fn fits(spec: &ModelSpec, usable: u64) -> Vec<MethodFit> {
     methods()
         .into_iter()
-        .map(|(method, title, config)| {
+        .filter_map(|(method, title, config)| {
             let longest = config.max_length.min(spec.max_position_embeddings) as u64;
-            let memory = memory_of(spec, &config, longest, usable);
-            MethodFit {
+            let memory = memory_of(spec, &config, longest, usable).ok()?;
+            Some(MethodFit {
                 method: method.to_owned(),
                 title: title.to_owned(),
                 bytes: memory.total,
                 fits: memory.fits,
-            }
+            })
         })
         .collect()
 }
@@ -414,9 +423,9 @@ pub(crate) fn capacity(usable: u64) -> Vec<Capacity> {
         .into_iter()
         .filter_map(|(method, title, config)| {
             let longest = config.max_length as u64;
-            let largest = specs
-                .iter()
-                .rfind(|spec| memory_of(spec, &config, longest, usable).fits)?;
+            let largest = specs.iter().rfind(|spec| {
+                memory_of(spec, &config, longest, usable).is_ok_and(|memory| memory.fits)
+            })?;
             Some(Capacity {
                 method: method.to_owned(),
                 title: title.to_owned(),
@@ -480,9 +489,11 @@ mod tests {
             batch_size: 8,
             ..ExperimentConfig::default()
         };
-        let memory = memory_of(&spec, &config, 512, 16_000_000_000);
+        let memory = memory_of(&spec, &config, 512, 16_000_000_000)
+            .unwrap_or_else(|error| panic!("{error}"));
         assert!(!memory.fits);
-        let found = suggestions(&spec, &config, 512, &memory);
+        let found =
+            suggestions(&spec, &config, 512, &memory).unwrap_or_else(|error| panic!("{error}"));
         assert!(found.len() >= 4);
         for one in found {
             let mut changed = serde_json::to_value(&config).unwrap_or_default();
@@ -492,7 +503,8 @@ mod tests {
             let changed: ExperimentConfig =
                 serde_json::from_value(changed).unwrap_or_else(|error| panic!("{error}"));
             let longest = 512.min(changed.max_length as u64);
-            let after = memory_of(&spec, &changed, longest, memory.usable);
+            let after = memory_of(&spec, &changed, longest, memory.usable)
+                .unwrap_or_else(|error| panic!("{error}"));
             assert_eq!(after.total, memory.total - one.saves, "{}", one.title);
             assert_eq!(after.fits, one.fits);
         }

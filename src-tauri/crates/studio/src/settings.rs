@@ -1,6 +1,7 @@
 //! Experiment settings: one definition each, from which come the typed configuration, the YAML and
 //! `--set` keys, forms, validation, differences and the manual.
 
+mod adapter;
 mod config;
 mod definitions;
 mod document;

@@ -3,7 +3,6 @@
 use super::Decoder;
 use crate::block::Block;
 use crate::linear::Linear;
-use crate::lora;
 use crate::norm::Norm;
 use crate::parameter::Parameter;
 use crate::rotary::Rotary;
@@ -91,25 +90,6 @@ impl Decoder {
             origin,
             spec,
         })
-    }
-
-    /// Writes the adapter as PEFT does; the folder is new or replaced as a whole.
-    pub fn save_adapter(&self, folder: &Path) -> Result<()> {
-        files::write_folder(folder, |folder| self.write_adapter(folder))
-    }
-
-    /// Writes the adapter's two files into an existing folder.
-    pub(crate) fn write_adapter(&self, folder: &Path) -> Result<()> {
-        let config = self
-            .lora
-            .as_ref()
-            .ok_or_else(|| Error::NothingToTrain("the model has no adapter to save".into()))?;
-        lora::save(
-            folder,
-            config,
-            &self.origin,
-            self.layers.iter().flat_map(Block::linears),
-        )
     }
 
     /// Writes a model folder, an attached adapter merged into it. With a `base` folder, its

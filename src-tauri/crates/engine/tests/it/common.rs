@@ -22,8 +22,7 @@ pub fn lora() -> LoraConfig {
     LoraConfig {
         r: 3,
         lora_alpha: 6.0,
-        target_modules: Vec::new(),
-        use_rslora: false,
+        ..LoraConfig::default()
     }
 }
 

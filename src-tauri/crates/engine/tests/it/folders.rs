@@ -2,7 +2,7 @@
 
 use crate::common::{decoder, samples, spec};
 use attune_data::Batch;
-use attune_engine::{DType, Decoder, Device, Error, ModelSpec};
+use attune_engine::{DType, Decoder, Device, Error, LINEAR_MODULES, ModelSpec, TargetModules};
 use std::path::Path;
 
 fn load(folder: &Path) -> Result<Decoder, Error> {
@@ -83,7 +83,8 @@ fn a_merged_adapter_computes_what_base_and_adapter_do() {
     tuned.save_adapter(&adapter_folder).unwrap();
     let mut loaded = load(&folder).unwrap();
     let config = loaded.load_adapter(&adapter_folder).unwrap();
-    assert_eq!((config.r, config.target_modules.len()), (3, 7));
+    let targets = TargetModules::Names(LINEAR_MODULES.map(str::to_owned).to_vec());
+    assert_eq!((config.r, config.target_modules), (3, targets));
     assert_eq!(logits(&loaded), logits(&tuned));
 }
 
@@ -140,7 +141,17 @@ fn an_adapter_that_does_not_fit_is_refused_and_changes_nothing() {
     let config = adapter.join("adapter_config.json");
     let good = std::fs::read_to_string(&config).unwrap();
     for (from, to, expected) in [
-        ("\"use_dora\": false", "\"use_dora\": true", "use_dora"),
+        ("\"use_dora\": false", "\"use_dora\": true", "magnitude"),
+        (
+            "\"use_dora\"",
+            "\"use_qalora\": true, \"use_dora\"",
+            "use_qalora",
+        ),
+        (
+            "\"init_lora_weights\": true",
+            "\"init_lora_weights\": \"olora\"",
+            "olora",
+        ),
         ("\"r\": 3", "\"r\": 4", "rank"),
         ("\"LORA\"", "\"IA3\"", "IA3"),
         ("\"bias\": \"none\"", "\"bias\": \"all\"", "bias"),

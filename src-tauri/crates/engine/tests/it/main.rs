@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed test should panic")]
 
+mod adapters;
 mod common;
 mod folders;
 mod gradients;

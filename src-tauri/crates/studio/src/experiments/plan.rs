@@ -79,7 +79,7 @@ impl Plan {
         let start = Start::find(studio, &mut config, session)?;
         require_space(
             home.root(),
-            space_needed(&spec, &config),
+            space_needed(&spec, &config)?,
             "this run with its checkpoints",
         )?;
         Ok(Self {
@@ -150,17 +150,13 @@ fn method(config: &ExperimentConfig) -> &'static str {
     if config.lora { "lora" } else { "full" }
 }
 
-/// Bytes of the last and the best checkpoint and the one being written: each trained weight with
-/// AdamW's two moments, in float32.
-pub(crate) fn space_needed(spec: &ModelSpec, config: &ExperimentConfig) -> u64 {
+/// Bytes of the last and the best checkpoint and the one being written: what is trained, and what
+/// the optimiser remembers of it.
+pub(crate) fn space_needed(spec: &ModelSpec, config: &ExperimentConfig) -> Result<u64> {
     const COPIES: u64 = 3;
-    const BYTES: u64 = 3 * 4;
-    let trained = if config.lora {
-        spec.adapter_parameters(config.lora_r, &config.lora_target_modules)
-    } else {
-        spec.parameter_count()
-    };
-    trained * BYTES * COPIES + MARGIN
+    let adapter = config.adapter()?;
+    let checkpoint = spec.checkpoint_bytes(adapter.as_ref(), config.optimizer)?;
+    Ok(checkpoint * COPIES + MARGIN)
 }
 
 /// The refusal of a setting that names something unusable.

@@ -22,7 +22,7 @@ use crate::settings::{BackboneDtype, ExperimentConfig, ScheduleChoice};
 use crate::store::{Request, now_exact};
 use crate::weights::load_decoder;
 use attune_data::{Sample, Tokenizer};
-use attune_engine::{DType, Decoder, LoraConfig, Outcome, Schedule, TrainOptions};
+use attune_engine::{DType, Decoder, Outcome, Schedule, TrainOptions};
 
 /// Trains experiment `id` from its last checkpoint, or from its start, to its end or to a pause.
 pub(super) fn run(studio: &Studio, id: &str, session: &mut Session<'_>) -> Result<Experiment> {
@@ -286,26 +286,18 @@ fn prepare(
         _ => DType::F32,
     };
     let mut decoder = load_decoder(&start.base, name, dtype, session)?;
-    match &start.adapter {
-        Some(adapter) => {
-            decoder.load_adapter(adapter)?;
-        }
-        None if config.lora => decoder.attach_lora(&lora(config), config.seed.max(0) as u64)?,
-        None => {}
+    if let Some(adapter) = &start.adapter {
+        decoder.load_adapter(adapter)?;
+        decoder.set_lora_dropout(config.lora_dropout);
     }
-    if !config.lora {
-        decoder.make_trainable()?;
+    match config.adapter()? {
+        None => decoder.make_trainable()?,
+        Some(adapter) if start.adapter.is_none() => {
+            decoder.attach_lora(&adapter, config.seed.max(0) as u64)?;
+        }
+        Some(_) => {}
     }
     Ok(decoder)
-}
-
-fn lora(config: &ExperimentConfig) -> LoraConfig {
-    LoraConfig {
-        r: config.lora_r,
-        lora_alpha: config.lora_alpha,
-        target_modules: config.lora_target_modules.clone(),
-        use_rslora: config.use_rslora,
-    }
 }
 
 pub(crate) fn options(config: &ExperimentConfig) -> TrainOptions {
@@ -324,10 +316,14 @@ pub(crate) fn options(config: &ExperimentConfig) -> TrainOptions {
         },
         min_learning_rate_ratio: config.min_learning_rate_ratio,
         warmup_epochs: config.warmup_epochs,
+        optimizer: config.optimizer,
         weight_decay: config.weight_decay,
         beta1: config.adam_beta1,
         beta2: config.adam_beta2,
         epsilon: config.adam_epsilon,
+        momentum: config.sgd_momentum,
+        loraplus_lr_ratio: config.loraplus_lr_ratio,
+        neftune_noise_alpha: config.neftune_noise_alpha,
         gradient_clip: config.gradient_clip,
         seed: config.seed.max(0) as u64,
         shuffle: config.shuffle,

@@ -163,24 +163,17 @@ fn adopt(adapter: &Path, config: &mut ExperimentConfig, session: &mut Session<'_
             "Save the adapter again.",
         )
     })?;
-    if let Some(r) = facts["r"].as_u64().filter(|r| *r as usize != config.lora_r) {
+    let before = config.lora_r;
+    config.adopt_adapter(&facts);
+    if config.lora_r != before {
         session.log(
             Level::Info,
-            format!("lora_r is {r}, as in the adapter the run starts from"),
+            format!(
+                "lora_r is {}, as in the adapter the run starts from",
+                config.lora_r
+            ),
         );
-        config.lora_r = r as usize;
     }
-    if let Some(alpha) = facts["lora_alpha"].as_f64() {
-        config.lora_alpha = alpha;
-    }
-    if let Some(modules) = facts["target_modules"].as_array() {
-        config.lora_target_modules = modules
-            .iter()
-            .filter_map(Value::as_str)
-            .map(str::to_owned)
-            .collect();
-    }
-    config.use_rslora = facts["use_rslora"].as_bool().unwrap_or(false);
     Ok(())
 }
 

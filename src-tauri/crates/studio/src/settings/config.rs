@@ -133,6 +133,7 @@ impl ExperimentConfig {
                 "Lower warmup_epochs, or raise epochs.",
             );
         }
+        self.adapter()?;
         let validates = self.validation_dataset.is_some() || self.validation_size > 0.0;
         if self.early_stopping_patience > 0 && !(validates && self.evaluation_epochs > 0.0) {
             return refuse(

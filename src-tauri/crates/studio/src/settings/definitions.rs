@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Group, Level, Setting, choice, integer, list, number};
 use crate::api::{Condition, SettingKind};
+use attune_engine::{LoraInit, OptimizerKind};
 
 /// How the frozen weights of the model are stored in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,8 +142,25 @@ define_settings! {
         lora_alpha: f64 = 16.0, number(1.0, 256.0), Advanced, "LoRA alpha", h2o "lora_alpha", when lora = true;
         /// The layers that carry the adapter; none named means every linear layer but the head.
         lora_target_modules: Vec<String> = Vec::new(), list(&LINEARS), Expert, "LoRA layers", h2o "lora_target_modules", when lora = true;
+        /// Layers that carry the adapter as a regular expression over their whole names, as PEFT's target_modules text: `.*layers\.(0|1)\..*_proj`. Instead of the list.
+        lora_target_pattern: Option<String> = None, SettingKind::Text, Expert, "LoRA layers by pattern", when lora = true;
+        /// Ranks of single layers, as `pattern=rank`: `down_proj=16`. A pattern is a regular expression for the end of a name; the first that matches counts.
+        lora_rank_pattern: Vec<String> = Vec::new(), list(&[]), Expert, "LoRA rank by layer", when lora = true;
+        /// The same for alpha: `down_proj=32`.
+        lora_alpha_pattern: Vec<String> = Vec::new(), list(&[]), Expert, "LoRA alpha by layer", when lora = true;
+        // 0 rather than H2O's 0.05: a run on little data gains nothing by it and pays with time.
+        /// Share of the adapter's inputs set to zero at random while training, against overfitting.
+        lora_dropout: f64 = 0.0, number(0.0, 0.5), Advanced, "LoRA dropout", h2o "lora_dropout", when lora = true;
         /// Scale by alpha / √rank (rsLoRA), which keeps high ranks stable.
         use_rslora: bool = false, SettingKind::Switch, Expert, "Rank-stabilised LoRA", h2o "use_rslora", when lora = true;
+        /// Train length and direction of the weights apart (DoRA): often better at low ranks, slower, and more memory.
+        use_dora: bool = false, SettingKind::Switch, Advanced, "DoRA", h2o "use_dora", when lora = true;
+        /// How the adapter starts: at random and without effect, or as the principal part of the weights (PiSSA), which learns faster and takes time before the first step.
+        lora_init: LoraInit = LoraInit::Default, choice(&["default", "pissa"]), Expert, "LoRA start", when lora = true;
+        /// How many times faster than A the adapter's matrix B learns (LoRA+). 1 is plain LoRA; 16 is usual with it.
+        loraplus_lr_ratio: f64 = 1.0, number(1.0, 64.0), Expert, "LoRA+ rate ratio", when lora = true;
+        /// Train these whole beside the adapter, for new tokens or another language. They are large, and are saved with the adapter.
+        lora_modules_to_save: Vec<String> = Vec::new(), list(&["embed_tokens", "lm_head"]), Expert, "Trained whole", h2o "lora_unfreeze_layers", when lora = true;
     }
     Training {
         // From 0.01 rather than 0, which in H2O evaluates only: `attune evaluate` does that.
@@ -152,6 +170,11 @@ define_settings! {
         max_steps: Option<u64> = None, integer(1, 100_000_000), Advanced, "Maximum steps";
         /// Highest learning rate. 1e-4 suits LoRA; full fine-tuning wants about a tenth of it.
         learning_rate: f64 = 1e-4, number(1e-9, 1.0), Basic, "Learning rate", h2o "learning_rate";
+        // Of H2O's list, AdamW, AdamW8bit and SGD; its SGD is Nesterov's, which TRL does not offer.
+        /// The rule of a step. AdamW8bit remembers a quarter of AdamW, Lion half, Adafactor almost nothing; Lion wants a third to a tenth of the rate.
+        optimizer: OptimizerKind = OptimizerKind::AdamW, choice(&["AdamW", "AdamW8bit", "Adafactor", "Lion", "SGD"]), Advanced, "Optimiser", h2o "optimizer";
+        /// What is left of the step before.
+        sgd_momentum: f64 = 0.9, number(0.0, 0.999), Expert, "SGD momentum", when optimizer = "SGD";
         /// Conversations (rows, with packing) computed together. Memory grows with it.
         batch_size: usize = 2, integer(1, 256), Basic, "Batch size", h2o "batch_size";
         // Up to 256 rather than 8: a small device reaches a large batch only this way.
@@ -163,16 +186,18 @@ define_settings! {
         min_learning_rate_ratio: f64 = 0.0, number(0.0, 0.1), Expert, "Minimum learning rate", h2o "min_learning_rate_ratio";
         /// Epochs over which the learning rate rises from zero.
         warmup_epochs: f64 = 0.0, number(0.0, 5.0), Advanced, "Warm-up", h2o "warmup_epochs";
-        /// Pull of the trained weights towards zero (AdamW).
+        /// Pull of the trained weights towards zero.
         weight_decay: f64 = 0.0, number(0.0, 1.0), Advanced, "Weight decay", h2o "weight_decay";
         /// Longest gradient, as the norm over all trained weights; longer ones are scaled down. 0 turns it off.
         gradient_clip: f64 = 0.0, number(0.0, 10.0), Advanced, "Gradient clipping", h2o "gradient_clip";
-        /// AdamW's memory of gradients.
+        /// AdamW's memory of gradients; Lion's weight of the momentum in a step.
         adam_beta1: f64 = 0.9, number(0.0, 0.9999), Expert, "AdamW beta 1";
-        /// AdamW's memory of squared gradients.
+        /// AdamW's memory of squared gradients; Lion's memory of gradients, where 0.99 is usual.
         adam_beta2: f64 = 0.999, number(0.0, 0.999_999), Expert, "AdamW beta 2";
         /// Keeps AdamW from dividing by zero.
         adam_epsilon: f64 = 1e-8, number(1e-15, 1e-2), Expert, "AdamW epsilon";
+        /// Noise on the embeddings while training (NEFTune), which often makes answers richer. 5 is usual; 0 turns it off.
+        neftune_noise_alpha: f64 = 0.0, number(0.0, 15.0), Expert, "NEFTune noise", h2o "neftune_noise_alpha";
     }
     Validation {
         // From 0 rather than 0.01: 0 turns evaluation off.
