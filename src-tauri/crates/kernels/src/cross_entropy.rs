@@ -3,7 +3,7 @@
 
 use crate::exp::exp;
 use crate::gemm::{self, Into, Matrix};
-use crate::storage::{as_f32, from_values, on_cpu, update, view};
+use crate::storage::{as_f32, from_values, on_cpu, update, view, weights};
 use candle_core::{D, Result, Tensor, bail};
 use rayon::prelude::*;
 
@@ -28,12 +28,11 @@ pub fn linear_cross_entropy(
     mut weight_gradient: Option<&mut Tensor>,
 ) -> Result<(f64, Tensor)> {
     let (m, h, v) = check(hidden, weight, targets)?;
-    let weight = as_f32(weight)?;
     if !on_cpu(hidden) {
-        return composed(hidden, &weight, targets, scale, weight_gradient);
+        return composed(hidden, &as_f32(weight)?, targets, scale, weight_gradient);
     }
-    let (hidden_values, weight) = (view(hidden)?, view(&weight)?);
-    let weight = Matrix::new(&weight, v, h, h);
+    let (hidden_values, weight) = (view(hidden)?, weights(weight)?);
+    let weight = Matrix::of(weight.values(), v, h, h);
     let mut dhidden = vec![0.0; m * h];
     let mut loss = 0.0;
     let rows = chunk_rows(v).min(m.max(1));
@@ -96,12 +95,11 @@ pub fn linear_cross_entropy(
 /// `-ln softmax(hidden · weightᵀ)[target]` of each row, forward only.
 pub fn linear_token_losses(hidden: &Tensor, weight: &Tensor, targets: &[u32]) -> Result<Vec<f32>> {
     let (m, h, v) = check(hidden, weight, targets)?;
-    let weight = as_f32(weight)?;
     if !on_cpu(hidden) {
-        return losses_composed(hidden, &weight, targets);
+        return losses_composed(hidden, &as_f32(weight)?, targets);
     }
-    let (hidden, weight) = (view(hidden)?, view(&weight)?);
-    let weight = Matrix::new(&weight, v, h, h);
+    let (hidden, weight) = (view(hidden)?, weights(weight)?);
+    let weight = Matrix::of(weight.values(), v, h, h);
     let rows = chunk_rows(v).min(m.max(1));
     let mut logits = vec![0.0; rows * v];
     let mut losses = Vec::with_capacity(m);

@@ -1,7 +1,7 @@
 //! Matrix products with either side transposed, and products added to what is there.
 
 use crate::gemm::{self, Into, Matrix};
-use crate::storage::{as_f32, from_values, on_cpu, update, view};
+use crate::storage::{as_f32, from_values, on_cpu, update, weights};
 use candle_core::{Result, Tensor, bail};
 
 /// Which operand is read transposed.
@@ -36,13 +36,12 @@ fn sizes(a: &Tensor, b: &Tensor, transpose: Transpose) -> Result<(usize, usize, 
 /// `a · b` in f32, either side transposed. `a` and `b` may be f16 or bf16: they are widened.
 pub fn matmul(a: &Tensor, b: &Tensor, transpose: Transpose) -> Result<Tensor> {
     let (m, _, n) = sizes(a, b, transpose)?;
-    let (a, b) = (as_f32(a)?, as_f32(b)?);
-    if on_cpu(&a) {
+    if on_cpu(a) {
         let mut out = vec![0.0; m * n];
-        product(&mut out, Into::Replace, 1.0, &a, &b, transpose)?;
+        product(&mut out, Into::Replace, 1.0, a, b, transpose)?;
         return from_values(out, (m, n));
     }
-    composed(&a, &b, transpose)
+    composed(&as_f32(a)?, &as_f32(b)?, transpose)
 }
 
 /// `c += alpha · a · b`, either side transposed. `c` is f32 and owned by the caller.
@@ -61,15 +60,15 @@ pub fn matmul_add(
             c.shape()
         );
     }
-    let (a, b) = (as_f32(a)?, as_f32(b)?);
     if on_cpu(c) {
         // The product may fail only before it writes, so the closure's result can be carried out.
         let failure = std::cell::RefCell::new(Ok(()));
         update(c, |c| {
-            *failure.borrow_mut() = product(c, Into::Add, alpha, &a, &b, transpose);
+            *failure.borrow_mut() = product(c, Into::Add, alpha, a, b, transpose);
         })?;
         return failure.into_inner();
     }
+    let (a, b) = (as_f32(a)?, as_f32(b)?);
     *c = (&*c + (composed(&a, &b, transpose)? * f64::from(alpha))?)?;
     Ok(())
 }
@@ -83,8 +82,11 @@ fn product(
     transpose: Transpose,
 ) -> Result<()> {
     let ((ar, ac), (br, bc)) = (a.dims2()?, b.dims2()?);
-    let (a, b) = (view(a)?, view(b)?);
-    let (a, b) = (Matrix::new(&a, ar, ac, ac), Matrix::new(&b, br, bc, bc));
+    let (a, b) = (weights(a)?, weights(b)?);
+    let (a, b) = (
+        Matrix::of(a.values(), ar, ac, ac),
+        Matrix::of(b.values(), br, bc, bc),
+    );
     let (a, b, n) = match transpose {
         Transpose::Neither => (a, b, bc),
         Transpose::Left => (a.t(), b, bc),
