@@ -7,8 +7,9 @@ use crate::{LINEAR_MODULES, ModelSpec};
 
 /// Bytes of an f32.
 const F32: u64 = 4;
-/// Numbers of logits that exist at once, and their gradients: see `kernels::cross_entropy`.
-const LOGIT_CHUNK: u64 = 4 * 1024 * 1024;
+/// Numbers of logits that exist at once; their gradients take their place: see
+/// `kernels::cross_entropy`.
+const LOGIT_CHUNK: u64 = 12 * 1024 * 1024;
 /// The program itself: code, tokenizer, allocator.
 const PROGRAM: u64 = 60_000_000;
 
@@ -38,7 +39,7 @@ pub struct Footprint {
     pub optimizer: u64,
     /// What the backward wants, and the intermediate values of the block at work.
     pub activations: u64,
-    /// A chunk of logits with its gradient.
+    /// A chunk of logits.
     pub logits: u64,
     /// The program.
     pub program: u64,
@@ -55,8 +56,10 @@ impl Footprint {
             }
             None => (parameters * F32, 0, parameters),
         };
-        // 2-byte weights are widened where they are used, one matrix at a time.
-        let widened = if work.lora.is_some() && work.weight_bytes < F32 {
+        // Our matrix kernels widen 2-byte weights while they pack them; elsewhere it is done one
+        // matrix at a time.
+        let packs = cfg!(target_arch = "x86_64");
+        let widened = if work.lora.is_some() && work.weight_bytes < F32 && !packs {
             (spec.hidden_size * spec.intermediate_size.max(spec.vocab_size)) as u64 * F32
         } else {
             0
@@ -67,7 +70,7 @@ impl Footprint {
             gradients: trained * F32,
             optimizer: trained * 2 * F32,
             activations: work.tokens * activations_per_token(spec, work) * F32 + widened,
-            logits: (work.tokens * spec.vocab_size as u64).min(LOGIT_CHUNK) * 2 * F32,
+            logits: (work.tokens * spec.vocab_size as u64).min(LOGIT_CHUNK) * F32,
             program: PROGRAM,
         }
     }

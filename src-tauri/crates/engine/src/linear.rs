@@ -3,7 +3,9 @@
 use crate::Result;
 use crate::lora::LoraConfig;
 use crate::parameter::Parameter;
-use attune_kernels::{Transpose, add_bias, add_column_sums, matmul, matmul_add};
+use attune_kernels::{
+    Term, Transpose, add_bias, add_column_sums, matmul, matmul_add, matmul_sum, matmul_sum_add,
+};
 use candle_core::{DType, Device, Tensor};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -88,16 +90,19 @@ impl Linear {
 
     /// `x (N, in)` to `y (N, out)`.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<(Tensor, Saved)> {
-        let mut y = matmul(x, &self.weight.value, Transpose::Right)?;
+        let (mut y, u) = match &self.lora {
+            None => (matmul(x, &self.weight.value, Transpose::Right)?, None),
+            Some(lora) => {
+                let u = matmul(x, &lora.a.value, Transpose::Right)?;
+                let base = term(1.0, x, &self.weight.value, Transpose::Right);
+                let adapter = term(lora.scale, &u, &lora.b.value, Transpose::Right);
+                (matmul_sum(base, adapter)?, Some(u))
+            }
+        };
         if let Some(bias) = &self.bias {
             add_bias(&mut y, &bias.value)?;
         }
-        let Some(lora) = &self.lora else {
-            return Ok((y, Saved(None)));
-        };
-        let u = matmul(x, &lora.a.value, Transpose::Right)?;
-        matmul_add(&mut y, lora.scale, &u, &lora.b.value, Transpose::Right)?;
-        Ok((y, Saved(Some(u))))
+        Ok((y, Saved(u)))
     }
 
     /// Adds this layer's gradients. The gradient of `x` is put into `dx`, or added to what is
@@ -128,16 +133,23 @@ impl Linear {
             du = Some(gradient_of_u);
         }
         let Some(dx) = dx else { return Ok(()) };
-        let mut sum = match dx.take() {
-            None => matmul(dy, &self.weight.value, Transpose::Neither)?,
-            Some(mut sum) => {
+        let base = term(1.0, dy, &self.weight.value, Transpose::Neither);
+        let adapter = match (&self.lora, &du) {
+            (Some(lora), Some(du)) => Some(term(lora.scale, du, &lora.a.value, Transpose::Neither)),
+            _ => None,
+        };
+        let sum = match (dx.take(), adapter) {
+            (None, None) => matmul(dy, &self.weight.value, Transpose::Neither)?,
+            (None, Some(adapter)) => matmul_sum(base, adapter)?,
+            (Some(mut sum), None) => {
                 matmul_add(&mut sum, 1.0, dy, &self.weight.value, Transpose::Neither)?;
                 sum
             }
+            (Some(mut sum), Some(adapter)) => {
+                matmul_sum_add(&mut sum, base, adapter)?;
+                sum
+            }
         };
-        if let (Some(lora), Some(du)) = (&self.lora, du) {
-            matmul_add(&mut sum, lora.scale, &du, &lora.a.value, Transpose::Neither)?;
-        }
         *dx = Some(sum);
         Ok(())
     }
@@ -164,5 +176,14 @@ impl Linear {
             visit(&mut lora.b)?;
         }
         Ok(())
+    }
+}
+
+fn term<'a>(scale: f32, a: &'a Tensor, b: &'a Tensor, transpose: Transpose) -> Term<'a> {
+    Term {
+        scale,
+        a,
+        b,
+        transpose,
     }
 }

@@ -7,12 +7,13 @@ use crate::storage::{as_f32, from_values, on_cpu, update, view, weights};
 use candle_core::{D, Result, Tensor, bail};
 use rayon::prelude::*;
 
-/// Logits held at once: 16 MiB of f32.
-const CHUNK_ELEMENTS: usize = 4 * 1024 * 1024;
+/// Logits held at once: 48 MiB of f32. The output matrix is packed once for each chunk of rows.
+const CHUNK_ELEMENTS: usize = 12 * 1024 * 1024;
 
-/// Rows per chunk for a vocabulary of `v`.
-fn chunk_rows(v: usize) -> usize {
-    (CHUNK_ELEMENTS / v.max(1)).clamp(8, 1024)
+/// Rows per chunk for a vocabulary of `v` and `m` rows in all, cut evenly.
+fn chunk_rows(v: usize, m: usize) -> usize {
+    let most = (CHUNK_ELEMENTS / v.max(1)).clamp(8, 1024);
+    m.max(1).div_ceil(m.max(1).div_ceil(most))
 }
 
 /// Forward and backward of `Σ -ln softmax(hidden · weightᵀ)[target]`.
@@ -35,7 +36,7 @@ pub fn linear_cross_entropy(
     let weight = Matrix::of(weight.values(), v, h, h);
     let mut dhidden = vec![0.0; m * h];
     let mut loss = 0.0;
-    let rows = chunk_rows(v).min(m.max(1));
+    let rows = chunk_rows(v, m);
     let mut logits = vec![0.0; rows * v];
     for first in (0..m).step_by(rows) {
         let count = rows.min(m - first);
@@ -100,7 +101,7 @@ pub fn linear_token_losses(hidden: &Tensor, weight: &Tensor, targets: &[u32]) ->
     }
     let (hidden, weight) = (view(hidden)?, weights(weight)?);
     let weight = Matrix::of(weight.values(), v, h, h);
-    let rows = chunk_rows(v).min(m.max(1));
+    let rows = chunk_rows(v, m);
     let mut logits = vec![0.0; rows * v];
     let mut losses = Vec::with_capacity(m);
     for first in (0..m).step_by(rows) {
@@ -179,7 +180,7 @@ pub(crate) fn composed(
     mut weight_gradient: Option<&mut Tensor>,
 ) -> Result<(f64, Tensor)> {
     let (m, v) = (hidden.dim(0)?, weight.dim(0)?);
-    let rows = chunk_rows(v).min(m.max(1));
+    let rows = chunk_rows(v, m);
     let mut loss = 0.0;
     let mut dhidden = Vec::new();
     for first in (0..m).step_by(rows) {

@@ -124,6 +124,23 @@ pub(crate) fn sum(
     Variant::fastest().sum(destination, stride, mode, products, parallelism);
 }
 
+/// `Σ alpha · a · b` in memory of its own, row-major.
+pub(crate) fn sum_of(products: &[Product<'_>], parallelism: Parallelism) -> Vec<f32> {
+    let (rows, columns) = products
+        .first()
+        .map_or((0, 0), |first| (first.a.rows, first.b.columns));
+    let mut values = Vec::with_capacity(rows * columns);
+    Variant::check(columns, products);
+    // SAFETY: there is room for the product, every element of which is written before the length
+    // says so; nothing else knows the memory.
+    unsafe {
+        let to = values.as_mut_ptr();
+        Variant::fastest().sum_at(to, columns, Into::Replace, products, parallelism);
+        values.set_len(rows * columns);
+    }
+    values
+}
+
 /// Every thread of the pool.
 pub(crate) fn all_threads() -> Parallelism {
     Parallelism::Rayon(rayon::current_num_threads())
@@ -165,8 +182,28 @@ impl Variant {
         products: &[Product<'_>],
         parallelism: Parallelism,
     ) {
+        let (rows, columns) = Self::check(stride, products);
+        assert!(
+            extent(rows, columns, stride, 1) <= destination.len(),
+            "destination too small"
+        );
+        // SAFETY: the destination holds the product, and is borrowed mutably, so that it overlaps
+        // no operand.
+        unsafe {
+            self.sum_at(
+                destination.as_mut_ptr(),
+                stride,
+                mode,
+                products,
+                parallelism,
+            )
+        }
+    }
+
+    /// Rows and columns of products that fit each other.
+    fn check(stride: usize, products: &[Product<'_>]) -> (usize, usize) {
         let Some(first) = products.first() else {
-            return;
+            return (0, 0);
         };
         let (rows, columns) = (first.a.rows, first.b.columns);
         for Product { a, b, .. } in products {
@@ -174,31 +211,47 @@ impl Variant {
             assert_eq!((a.rows, b.columns), (rows, columns), "sizes differ");
         }
         assert!(stride >= columns, "rows of the destination overlap");
-        assert!(
-            extent(rows, columns, stride, 1) <= destination.len(),
-            "destination too small"
-        );
-        if rows == 0 || columns == 0 {
+        (rows, columns)
+    }
+
+    /// # Safety
+    /// The products passed [`Variant::check`]. The destination is writable for their rows and
+    /// columns, `stride` apart, initialised where the mode is to add, and overlaps no operand.
+    unsafe fn sum_at(
+        self,
+        destination: *mut f32,
+        stride: usize,
+        mode: Into,
+        products: &[Product<'_>],
+        parallelism: Parallelism,
+    ) {
+        if products
+            .iter()
+            .all(|product| product.a.rows == 0 || product.b.columns == 0)
+        {
             return;
         }
+        #[cfg(target_arch = "x86_64")]
+        let to = vector::Destination::new(destination, stride);
         match self {
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => vector::sum::<avx512::Avx512>(
-                destination,
-                stride,
+                to,
                 mode,
                 products,
                 !matches!(parallelism, Parallelism::None),
             ),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => vector::sum::<avx2::Avx2>(
-                destination,
-                stride,
+                to,
                 mode,
                 products,
                 !matches!(parallelism, Parallelism::None),
             ),
-            Self::Reference => reference::sum(destination, stride, mode, products, parallelism),
+            // SAFETY: the caller's.
+            Self::Reference => unsafe {
+                reference::sum(destination, stride, mode, products, parallelism);
+            },
         }
     }
 }

@@ -30,7 +30,7 @@ pub use bias::{add_bias, add_column_sums};
 pub use candle_core::Result;
 pub use cross_entropy::{linear_cross_entropy, linear_token_losses};
 pub use embedding::{embedding, embedding_backward};
-pub use matmul::{Transpose, matmul, matmul_add};
+pub use matmul::{Term, Transpose, matmul, matmul_add, matmul_sum, matmul_sum_add};
 pub use norm::squared_norm;
 pub use rms_norm::{rms_norm, rms_norm_backward};
 pub use rope::{Rotation, rope};

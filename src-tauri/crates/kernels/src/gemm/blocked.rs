@@ -35,8 +35,7 @@ struct Slab {
 }
 
 pub(super) fn sum<U: Unit>(
-    destination: &mut [f32],
-    stride: usize,
+    destination: Destination,
     mode: Into,
     products: &[Product<'_>],
     parallel: bool,
@@ -45,8 +44,9 @@ pub(super) fn sum<U: Unit>(
     let depth: usize = products.iter().map(|product| product.a.columns).sum();
     if depth == 0 {
         if mode == Into::Replace {
-            for row in destination.chunks_mut(stride).take(rows) {
-                row[..columns].fill(0.0);
+            for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |at| (row, at))) {
+                // SAFETY: the element lies in the product; there is one task.
+                unsafe { *destination.at(row, column) = 0.0 };
             }
         }
         return;
@@ -64,7 +64,6 @@ pub(super) fn sum<U: Unit>(
     } else {
         1
     };
-    let destination = Destination::new(destination, stride);
     let slab_rows = even(plan.rows, ROWS, plan.tile);
     let slab_depth = even(plan.depth, LEFT / slab_rows.min(plan.rows), plan.block);
     for first in (0..plan.rows).step_by(slab_rows) {

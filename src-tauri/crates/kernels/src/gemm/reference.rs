@@ -13,9 +13,12 @@ fn widened<'a>(values: &Values<'a>) -> Cow<'a, [f32]> {
     }
 }
 
-/// `destination = Σ alpha · a · b`, or `+=`; the caller has checked every size.
-pub(super) fn sum(
-    destination: &mut [f32],
+/// `destination = Σ alpha · a · b`, or `+=`.
+///
+/// # Safety
+/// That of `Variant::sum_at`.
+pub(super) unsafe fn sum(
+    destination: *mut f32,
     stride: usize,
     mode: Into,
     products: &[Product<'_>],
@@ -27,14 +30,14 @@ pub(super) fn sum(
         let strides =
             |matrix: &Matrix<'_>| (matrix.column_stride as isize, matrix.row_stride as isize);
         let ((a_columns, a_rows), (b_columns, b_rows)) = (strides(a), strides(b));
-        // SAFETY: `Matrix::new` and `Variant::sum` bound every index the kernel forms, and
-        // `destination` is borrowed mutably, so it cannot overlap `a` or `b`.
+        // SAFETY: `Matrix::of` bounds every index into the operands, the caller those into the
+        // destination. Values there are read only where they are added to.
         unsafe {
             ::gemm::gemm(
                 a.rows,
                 b.columns,
                 a.columns,
-                destination.as_mut_ptr(),
+                destination,
                 1,
                 stride as isize,
                 adds,

@@ -18,8 +18,7 @@ const TASK: usize = 64 * 1024;
 
 /// Multiplies if one side is thin and lies well for it; otherwise returns false.
 pub(super) fn sum<U: Unit>(
-    destination: &mut [f32],
-    stride: usize,
+    destination: Destination,
     mode: Into,
     product: &Product<'_>,
     parallel: bool,
@@ -45,15 +44,15 @@ pub(super) fn sum<U: Unit>(
     };
     match many.values {
         Values::F32(values) if many.column_stride == 1 => {
-            thin.inner_products::<U, f32>(values, destination, stride);
+            thin.inner_products::<U, f32>(values, destination);
         }
         Values::Bf16(values) if many.column_stride == 1 => {
-            thin.inner_products::<U, _>(values, destination, stride);
+            thin.inner_products::<U, _>(values, destination);
         }
         Values::F16(values) if many.column_stride == 1 => {
-            thin.inner_products::<U, _>(values, destination, stride);
+            thin.inner_products::<U, _>(values, destination);
         }
-        Values::F32(values) => thin.outer_products::<U>(values, destination, stride),
+        Values::F32(values) => thin.outer_products::<U>(values, destination),
         Values::Bf16(_) | Values::F16(_) => return false,
     }
     true
@@ -84,15 +83,9 @@ impl Thin<'_> {
 
     /// Rows of the large operand lie in memory one after the other: each element of the product is
     /// an inner product of two rows.
-    fn inner_products<U: Unit, E: Loads>(
-        &self,
-        many: &[E],
-        destination: &mut [f32],
-        stride: usize,
-    ) {
+    fn inner_products<U: Unit, E: Loads>(&self, many: &[E], destination: Destination) {
         let (count, depth) = (self.few.rows, self.few.columns);
         let (length, many_stride) = (self.many.rows, self.many.row_stride);
-        let destination = Destination::new(destination, stride);
         scratch::with(Side::Left, count * depth, |few| {
             // One row after the other: a panel of one lane each.
             for (row, panel) in few.chunks_exact_mut(depth).enumerate() {
@@ -140,10 +133,9 @@ impl Thin<'_> {
 
     /// Columns of the large operand lie in memory one after the other: the product is a sum of
     /// outer products, formed in register tiles straight from it.
-    fn outer_products<U: Unit>(&self, many: &[f32], destination: &mut [f32], stride: usize) {
+    fn outer_products<U: Unit>(&self, many: &[f32], destination: Destination) {
         let (count, depth) = (self.few.rows, self.few.columns);
         let (length, many_stride) = (self.many.rows, self.many.column_stride);
-        let destination = Destination::new(destination, stride);
         scratch::with(Side::Left, count * depth, |few| {
             for (first, lanes, panel) in bands(count, depth, U::ROWS) {
                 let part = Part {

@@ -122,11 +122,8 @@ unsafe impl Send for Destination {}
 unsafe impl Sync for Destination {}
 
 impl Destination {
-    pub(super) fn new(values: &mut [f32], row_stride: usize) -> Self {
-        Self {
-            values: values.as_mut_ptr(),
-            row_stride,
-        }
+    pub(super) fn new(values: *mut f32, row_stride: usize) -> Self {
+        Self { values, row_stride }
     }
 
     /// # Safety
@@ -139,16 +136,15 @@ impl Destination {
 
 /// `destination = Σ alpha · a · b`, or `+=`; the caller has checked every size.
 pub(super) fn sum<U: Unit>(
-    destination: &mut [f32],
-    stride: usize,
+    destination: Destination,
     mode: Into,
     products: &[Product<'_>],
     parallel: bool,
 ) {
     if let [product] = products
-        && skinny::sum::<U>(destination, stride, mode, product, parallel)
+        && skinny::sum::<U>(destination, mode, product, parallel)
     {
         return;
     }
-    blocked::sum::<U>(destination, stride, mode, products, parallel);
+    blocked::sum::<U>(destination, mode, products, parallel);
 }
