@@ -13,6 +13,10 @@ use attune_engine::{Control, Decoder, Schedule, TrainEvent, TrainOptions, train}
 use candle_core::{DType, Device};
 use nix::sys::resource::{UsageWho, getrusage};
 
+/// What the programs use.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const SAMPLES: usize = 2;
 const LENGTH: usize = 512;
 const VOCABULARY: usize = 32_000;

@@ -8,8 +8,9 @@ use crate::{LoraConfig, OptimizerKind, Result};
 
 /// Bytes of an f32.
 const F32: u64 = 4;
-/// Numbers of logits that exist at once, and their gradients: see `kernels::cross_entropy`.
-const LOGIT_CHUNK: u64 = 4 * 1024 * 1024;
+/// Numbers of logits that exist at once; their gradients take their place: see
+/// `kernels::cross_entropy`.
+const LOGIT_CHUNK: u64 = 12 * 1024 * 1024;
 /// The program itself: code, tokenizer, allocator.
 const PROGRAM: u64 = 60_000_000;
 
@@ -41,7 +42,7 @@ pub struct Footprint {
     pub optimizer: u64,
     /// What the backward wants, and the intermediate values of the block at work.
     pub activations: u64,
-    /// A chunk of logits with its gradient.
+    /// A chunk of logits.
     pub logits: u64,
     /// The program.
     pub program: u64,
@@ -57,8 +58,10 @@ impl Footprint {
             Some(_) => (parameters * work.weight_bytes, trained * F32),
             None => (parameters * F32, 0),
         };
-        // 2-byte weights are widened where they are used, one matrix at a time.
-        let widened = if work.lora.is_some() && work.weight_bytes < F32 {
+        // Our matrix kernels widen 2-byte weights while they pack them; elsewhere it is done one
+        // matrix at a time.
+        let packs = cfg!(target_arch = "x86_64");
+        let widened = if work.lora.is_some() && work.weight_bytes < F32 && !packs {
             let linears = spec.linears();
             let matrices = linears.iter().map(|linear| linear.out * linear.input);
             let largest = matrices.chain([spec.hidden_size * spec.vocab_size]).max();
@@ -73,7 +76,7 @@ impl Footprint {
             gradients: trained * F32,
             optimizer: states.sum(),
             activations: work.tokens * activations_per_token(spec, work)? * F32 + widened,
-            logits: (work.tokens * spec.vocab_size as u64).min(LOGIT_CHUNK) * 2 * F32,
+            logits: (work.tokens * spec.vocab_size as u64).min(LOGIT_CHUNK) * F32,
             program: PROGRAM,
         })
     }

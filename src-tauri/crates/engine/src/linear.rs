@@ -113,12 +113,13 @@ impl Linear {
 
     /// `x (N, in)` to `y (N, out)`.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<(Tensor, Saved)> {
-        let mut y = matmul(x, &self.weight.value, Transpose::Right)?;
-        let mut saved = None;
-        if let Some(lora) = &self.lora {
-            let (adapted, kept) = lora.forward(x, &self.weight.value, y)?;
-            (y, saved) = (adapted, Some(kept));
-        }
+        let (mut y, saved) = match &self.lora {
+            None => (matmul(x, &self.weight.value, Transpose::Right)?, None),
+            Some(lora) => {
+                let (y, saved) = lora.forward(x, &self.weight.value)?;
+                (y, Some(saved))
+            }
+        };
         if let Some(bias) = &self.bias {
             add_bias(&mut y, &bias.value)?;
         }
@@ -145,20 +146,15 @@ impl Linear {
             _ => None,
         };
         let Some(dx) = dx else { return Ok(()) };
-        let adapter = self.lora.as_ref().zip(upstream.as_ref());
-        let through_base = adapter.map_or(dy, |(lora, upstream)| lora.through_base(upstream, dy));
         let weight = &self.weight.value;
-        let mut sum = match dx.take() {
-            None => matmul(through_base, weight, Transpose::Neither)?,
-            Some(mut sum) => {
-                matmul_add(&mut sum, 1.0, through_base, weight, Transpose::Neither)?;
+        *dx = Some(match (&self.lora, upstream, dx.take()) {
+            (Some(lora), Some(upstream), sum) => lora.input_gradient(&upstream, weight, dy, sum)?,
+            (_, _, None) => matmul(dy, weight, Transpose::Neither)?,
+            (_, _, Some(mut sum)) => {
+                matmul_add(&mut sum, 1.0, dy, weight, Transpose::Neither)?;
                 sum
             }
-        };
-        if let Some((lora, upstream)) = adapter {
-            lora.add_input_gradient(upstream, weight, dy, &mut sum)?;
-        }
-        *dx = Some(sum);
+        });
         Ok(())
     }
 

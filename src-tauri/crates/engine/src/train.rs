@@ -1,6 +1,7 @@
 //! The training loop.
 
 use crate::checkpoint::{self, State};
+use crate::memory::KeepFreed;
 use crate::optimizer::{Optimizer, Step};
 use crate::plan::Plan;
 use crate::{
@@ -168,6 +169,7 @@ pub fn train(
     control: &Control,
     on_event: &mut dyn FnMut(TrainEvent, &Decoder),
 ) -> Result<Outcome> {
+    let _kept = KeepFreed::new();
     let counts = decoder.parameter_counts();
     if counts.trainable == 0 {
         return Err(Error::NothingToTrain(

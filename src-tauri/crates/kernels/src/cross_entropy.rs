@@ -6,16 +6,17 @@ use crate::gemm::{self, Into, Matrix};
 use crate::matmul::{Transpose, matmul};
 use crate::scale::scaled;
 use crate::softcap::{self, softcap, softcap_slope};
-use crate::storage::{as_f32, from_values, on_cpu, update, view};
+use crate::storage::{as_f32, from_values, on_cpu, update, view, weights};
 use candle_core::{D, Result, Tensor, bail};
 use rayon::prelude::*;
 
-/// Logits held at once: 16 MiB of f32.
-const CHUNK_ELEMENTS: usize = 4 * 1024 * 1024;
+/// Logits held at once: 48 MiB of f32. The output matrix is packed once for each chunk of rows.
+const CHUNK_ELEMENTS: usize = 12 * 1024 * 1024;
 
-/// Rows per chunk for a vocabulary of `v`.
-fn chunk_rows(v: usize) -> usize {
-    (CHUNK_ELEMENTS / v.max(1)).clamp(8, 1024)
+/// Rows per chunk for a vocabulary of `v` and `m` rows in all, cut evenly.
+fn chunk_rows(v: usize, m: usize) -> usize {
+    let most = (CHUNK_ELEMENTS / v.max(1)).clamp(8, 1024);
+    m.max(1).div_ceil(m.max(1).div_ceil(most))
 }
 
 /// What stands between `hidden · weightᵀ` and the scores.
@@ -78,15 +79,21 @@ pub fn linear_cross_entropy(
     mut weight_gradient: Option<&mut Tensor>,
 ) -> Result<(f64, Tensor)> {
     let (m, h, v) = check(hidden, weight, targets)?;
-    let weight = as_f32(weight)?;
     if !on_cpu(hidden) {
-        return composed(hidden, &weight, targets, head, scale, weight_gradient);
+        return composed(
+            hidden,
+            &as_f32(weight)?,
+            targets,
+            head,
+            scale,
+            weight_gradient,
+        );
     }
-    let (hidden_values, weight) = (view(hidden)?, view(&weight)?);
-    let weight = Matrix::new(&weight, v, h, h);
+    let (hidden_values, weight) = (view(hidden)?, weights(weight)?);
+    let weight = Matrix::of(weight.values(), v, h, h);
     let mut dhidden = vec![0.0; m * h];
     let mut loss = 0.0;
-    let rows = chunk_rows(v).min(m.max(1));
+    let rows = chunk_rows(v, m);
     let mut logits = vec![0.0; rows * v];
     for first in (0..m).step_by(rows) {
         let count = rows.min(m - first);
@@ -160,13 +167,12 @@ pub fn linear_token_losses(
     head: Logits,
 ) -> Result<Vec<f32>> {
     let (m, h, v) = check(hidden, weight, targets)?;
-    let weight = as_f32(weight)?;
     if !on_cpu(hidden) {
-        return losses_composed(hidden, &weight, targets, head);
+        return losses_composed(hidden, &as_f32(weight)?, targets, head);
     }
-    let (hidden, weight) = (view(hidden)?, view(&weight)?);
-    let weight = Matrix::new(&weight, v, h, h);
-    let rows = chunk_rows(v).min(m.max(1));
+    let (hidden, weight) = (view(hidden)?, weights(weight)?);
+    let weight = Matrix::of(weight.values(), v, h, h);
+    let rows = chunk_rows(v, m);
     let mut logits = vec![0.0; rows * v];
     let mut losses = Vec::with_capacity(m);
     for first in (0..m).step_by(rows) {
@@ -249,7 +255,7 @@ pub(crate) fn composed(
     mut weight_gradient: Option<&mut Tensor>,
 ) -> Result<(f64, Tensor)> {
     let (m, v) = (hidden.dim(0)?, weight.dim(0)?);
-    let rows = chunk_rows(v).min(m.max(1));
+    let rows = chunk_rows(v, m);
     let mut loss = 0.0;
     let mut dhidden = Vec::new();
     for first in (0..m).step_by(rows) {

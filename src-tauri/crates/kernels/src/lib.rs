@@ -47,7 +47,7 @@ pub use embedding::{embedding, embedding_backward};
 pub use gelu::{Gelu, geglu, geglu_backward, gelu, gelu_backward};
 pub use layer_norm::{LayerNormGradients, layer_norm, layer_norm_backward};
 pub use lion::{Lion, lion};
-pub use matmul::{Transpose, matmul, matmul_add};
+pub use matmul::{Term, Transpose, matmul, matmul_add, matmul_sum, matmul_sum_add};
 pub use noise::{NoiseKey, add_uniform_noise, dropout};
 pub use norm::squared_norm;
 pub use rms_norm::{rms_norm, rms_norm_backward};

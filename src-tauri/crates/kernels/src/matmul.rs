@@ -1,7 +1,7 @@
 //! Matrix products with either side transposed, and products added to what is there.
 
-use crate::gemm::{self, Into, Matrix};
-use crate::storage::{as_f32, from_values, on_cpu, update, view};
+use crate::gemm::{self, Into, Matrix, Product, Values};
+use crate::storage::{as_f32, from_values, on_cpu, update, weights};
 use candle_core::{Result, Tensor, bail};
 
 /// Which operand is read transposed.
@@ -36,13 +36,61 @@ fn sizes(a: &Tensor, b: &Tensor, transpose: Transpose) -> Result<(usize, usize, 
 /// `a · b` in f32, either side transposed. `a` and `b` may be f16 or bf16: they are widened.
 pub fn matmul(a: &Tensor, b: &Tensor, transpose: Transpose) -> Result<Tensor> {
     let (m, _, n) = sizes(a, b, transpose)?;
-    let (a, b) = (as_f32(a)?, as_f32(b)?);
-    if on_cpu(&a) {
-        let mut out = vec![0.0; m * n];
-        product(&mut out, Into::Replace, 1.0, &a, &b, transpose)?;
-        return from_values(out, (m, n));
+    if on_cpu(a) {
+        let (left, right) = (weights(a)?, weights(b)?);
+        let product = product(1.0, (a, left.values()), (b, right.values()), transpose)?;
+        let values = gemm::sum_of(&[product], gemm::all_threads());
+        return from_values(values, (m, n));
     }
-    composed(&a, &b, transpose)
+    composed(&as_f32(a)?, &as_f32(b)?, transpose)
+}
+
+/// One product of [`matmul_sum`]: `scale · a · b`, either side transposed. The sides may be f16 or
+/// bf16.
+#[derive(Debug, Clone, Copy)]
+pub struct Term<'a> {
+    /// The factor.
+    pub scale: f32,
+    /// The left side.
+    pub a: &'a Tensor,
+    /// The right side.
+    pub b: &'a Tensor,
+    /// Which of them is read transposed.
+    pub transpose: Transpose,
+}
+
+/// `large + small`, two products of one size in one pass over the result: what a low-rank adapter
+/// adds to its layer then costs its arithmetic alone.
+pub fn matmul_sum(large: Term<'_>, small: Term<'_>) -> Result<Tensor> {
+    let (m, n) = one_size(large, small)?;
+    if on_cpu(large.a) {
+        return with_products(large, small, |products| {
+            gemm::sum_of(products, gemm::all_threads())
+        })
+        .and_then(|values| from_values(values, (m, n)));
+    }
+    term_composed(large)? + term_composed(small)?
+}
+
+/// `c += large + small`, as [`matmul_sum`]. `c` is f32 and owned by the caller.
+pub fn matmul_sum_add(c: &mut Tensor, large: Term<'_>, small: Term<'_>) -> Result<()> {
+    let (m, n) = one_size(large, small)?;
+    if c.dims2()? != (m, n) {
+        bail!(
+            "matmul_sum_add: the products are {:?}, the destination {:?}",
+            (m, n),
+            c.shape()
+        );
+    }
+    if on_cpu(c) {
+        return with_products(large, small, |products| {
+            update(c, |c| {
+                gemm::sum(c, n, Into::Add, products, gemm::all_threads());
+            })
+        })?;
+    }
+    *c = ((&*c + term_composed(large)?)? + term_composed(small)?)?;
+    Ok(())
 }
 
 /// `c += alpha · a · b`, either side transposed. `c` is f32 and owned by the caller.
@@ -61,37 +109,72 @@ pub fn matmul_add(
             c.shape()
         );
     }
-    let (a, b) = (as_f32(a)?, as_f32(b)?);
     if on_cpu(c) {
-        // The product may fail only before it writes, so the closure's result can be carried out.
-        let failure = std::cell::RefCell::new(Ok(()));
-        update(c, |c| {
-            *failure.borrow_mut() = product(c, Into::Add, alpha, &a, &b, transpose);
-        })?;
-        return failure.into_inner();
+        let (left, right) = (weights(a)?, weights(b)?);
+        let product = product(alpha, (a, left.values()), (b, right.values()), transpose)?;
+        return update(c, |c| {
+            gemm::sum(c, n, Into::Add, &[product], gemm::all_threads());
+        });
     }
+    let (a, b) = (as_f32(a)?, as_f32(b)?);
     *c = (&*c + (composed(&a, &b, transpose)? * f64::from(alpha))?)?;
     Ok(())
 }
 
-fn product(
-    c: &mut [f32],
-    mode: Into,
+fn one_size(large: Term<'_>, small: Term<'_>) -> Result<(usize, usize)> {
+    let (m, _, n) = sizes(large.a, large.b, large.transpose)?;
+    let (m2, _, n2) = sizes(small.a, small.b, small.transpose)?;
+    if (m, n) != (m2, n2) {
+        bail!("matmul_sum: a product is {m} × {n}, the other {m2} × {n2}");
+    }
+    Ok((m, n))
+}
+
+fn with_products<T>(
+    large: Term<'_>,
+    small: Term<'_>,
+    work: impl FnOnce(&[Product<'_>]) -> T,
+) -> Result<T> {
+    let (a, b) = (weights(large.a)?, weights(large.b)?);
+    let (c, d) = (weights(small.a)?, weights(small.b)?);
+    let products = [
+        product(
+            large.scale,
+            (large.a, a.values()),
+            (large.b, b.values()),
+            large.transpose,
+        )?,
+        product(
+            small.scale,
+            (small.a, c.values()),
+            (small.b, d.values()),
+            small.transpose,
+        )?,
+    ];
+    Ok(work(&products))
+}
+
+fn product<'a>(
     alpha: f32,
-    a: &Tensor,
-    b: &Tensor,
+    (a, a_values): (&Tensor, Values<'a>),
+    (b, b_values): (&Tensor, Values<'a>),
     transpose: Transpose,
-) -> Result<()> {
+) -> Result<Product<'a>> {
     let ((ar, ac), (br, bc)) = (a.dims2()?, b.dims2()?);
-    let (a, b) = (view(a)?, view(b)?);
-    let (a, b) = (Matrix::new(&a, ar, ac, ac), Matrix::new(&b, br, bc, bc));
-    let (a, b, n) = match transpose {
-        Transpose::Neither => (a, b, bc),
-        Transpose::Left => (a.t(), b, bc),
-        Transpose::Right => (a, b.t(), br),
+    let (a, b) = (
+        Matrix::of(a_values, ar, ac, ac),
+        Matrix::of(b_values, br, bc, bc),
+    );
+    let (a, b) = match transpose {
+        Transpose::Neither => (a, b),
+        Transpose::Left => (a.t(), b),
+        Transpose::Right => (a, b.t()),
     };
-    gemm::gemm(c, n, mode, alpha, a, b, gemm::all_threads());
-    Ok(())
+    Ok(Product { alpha, a, b })
+}
+
+fn term_composed(term: Term<'_>) -> Result<Tensor> {
+    composed(&as_f32(term.a)?, &as_f32(term.b)?, term.transpose)? * f64::from(term.scale)
 }
 
 pub(crate) fn composed(a: &Tensor, b: &Tensor, transpose: Transpose) -> Result<Tensor> {

@@ -1,5 +1,6 @@
 //! Contiguous f32 slices of CPU tensors: the one place that opens candle's storage.
 
+use crate::gemm::{Bf16, F16, Values};
 use candle_core::{CpuStorage, DType, Device, InplaceOp1, Layout, Result, Storage, Tensor, bail};
 use std::ops::Deref;
 
@@ -12,6 +13,16 @@ pub(crate) struct View<S> {
 
 /// Opens `tensor`, which must be a contiguous f32 tensor on the CPU.
 pub(crate) fn view(tensor: &Tensor) -> Result<View<impl Deref<Target = Storage>>> {
+    let view = weights(tensor)?;
+    if !matches!(&*view.storage, Storage::Cpu(CpuStorage::F32(_))) {
+        bail!("a CPU kernel needs an f32 tensor, not {:?}", tensor.dtype());
+    }
+    Ok(view)
+}
+
+/// Opens `tensor`, which must be a contiguous f32, bf16 or f16 tensor on the CPU, for
+/// [`View::values`].
+pub(crate) fn weights(tensor: &Tensor) -> Result<View<impl Deref<Target = Storage>>> {
     let (storage, layout) = tensor.storage_and_layout();
     let Some((start, end)) = layout.contiguous_offsets() else {
         bail!(
@@ -19,14 +30,39 @@ pub(crate) fn view(tensor: &Tensor) -> Result<View<impl Deref<Target = Storage>>
             layout.stride()
         );
     };
-    if !matches!(&*storage, Storage::Cpu(CpuStorage::F32(_))) {
-        bail!("a CPU kernel needs an f32 tensor, not {:?}", tensor.dtype());
+    match &*storage {
+        Storage::Cpu(CpuStorage::F32(_) | CpuStorage::BF16(_) | CpuStorage::F16(_)) => Ok(View {
+            storage,
+            start,
+            end,
+        }),
+        _ => bail!("a CPU kernel has no weights of {:?}", tensor.dtype()),
     }
-    Ok(View {
-        storage,
-        start,
-        end,
-    })
+}
+
+impl<S: Deref<Target = Storage>> View<S> {
+    /// The elements as they are stored.
+    pub(crate) fn values(&self) -> Values<'_> {
+        let range = self.start..self.end;
+        match &*self.storage {
+            Storage::Cpu(CpuStorage::F32(values)) => Values::F32(&values[range]),
+            Storage::Cpu(CpuStorage::BF16(values)) => {
+                let values = &values[range];
+                // SAFETY: both are a u16 in memory, and any u16 is a value of both.
+                Values::Bf16(unsafe {
+                    std::slice::from_raw_parts(values.as_ptr().cast::<Bf16>(), values.len())
+                })
+            }
+            Storage::Cpu(CpuStorage::F16(values)) => {
+                let values = &values[range];
+                // SAFETY: both are a u16 in memory, and any u16 is a value of both.
+                Values::F16(unsafe {
+                    std::slice::from_raw_parts(values.as_ptr().cast::<F16>(), values.len())
+                })
+            }
+            _ => unreachable!("`weights` accepts nothing else"),
+        }
+    }
 }
 
 impl<S: Deref<Target = Storage>> Deref for View<S> {

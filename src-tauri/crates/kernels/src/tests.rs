@@ -8,10 +8,10 @@
 )]
 
 use crate::{
-    AdamW, Attention, Gelu, LayerNormGradients, Logits, Rotation, Span, Transpose, adamw,
+    AdamW, Attention, Gelu, LayerNormGradients, Logits, Rotation, Span, Term, Transpose, adamw,
     cross_entropy, gelu, layer_norm, matmul, rms_norm, rope, swiglu,
 };
-use candle_core::{Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -92,6 +92,38 @@ fn matmul_transposes_and_adds() -> Result<()> {
         assert_close(&c, &(start + (&plain * 0.5)?)?, 1e-6, "product added");
     }
     assert!(crate::matmul(&a, &a, Transpose::Neither).is_err());
+    Ok(())
+}
+
+/// A layer and its adapter in one pass, the layer's weights stored in half the size.
+#[test]
+fn two_products_add_up() -> Result<()> {
+    let rng = &mut ChaCha8Rng::seed_from_u64(21);
+    let (x, w) = (random(rng, (37, 50)), random(rng, (40, 50)));
+    let (u, b) = (random(rng, (37, 4)), random(rng, (40, 4)));
+    for dtype in [DType::F32, DType::BF16, DType::F16] {
+        let w = w.to_dtype(dtype)?;
+        let large = Term {
+            scale: 1.0,
+            a: &x,
+            b: &w,
+            transpose: Transpose::Right,
+        };
+        let small = Term {
+            scale: 0.5,
+            a: &u,
+            b: &b,
+            ..large
+        };
+        let wide = w.to_dtype(DType::F32)?;
+        let expected = (x.matmul(&wide.t()?)? + (u.matmul(&b.t()?)? * 0.5)?)?;
+        let mut sum = crate::matmul_sum(large, small)?;
+        assert_close(&sum, &expected, 1e-6, "sum");
+        crate::matmul_sum_add(&mut sum, large, small)?;
+        assert_close(&sum, &(expected * 2.0)?, 1e-6, "sum added");
+        assert!(crate::matmul_sum(large, Term { b: &x, ..small }).is_err());
+        assert!(crate::matmul_sum_add(&mut x.copy()?, large, small).is_err());
+    }
     Ok(())
 }
 

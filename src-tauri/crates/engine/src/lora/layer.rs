@@ -4,8 +4,8 @@ use super::pissa;
 use crate::parameter::Parameter;
 use crate::{Error, Result};
 use attune_kernels::{
-    NoiseKey, Transpose, add, add_column_products, dropout, low_rank_row_norms, matmul, matmul_add,
-    scale_columns,
+    NoiseKey, Term, Transpose, add, add_column_products, dropout, low_rank_row_norms, matmul,
+    matmul_add, matmul_sum, matmul_sum_add, scale_columns,
 };
 use candle_core::{DType, Tensor};
 
@@ -173,19 +173,18 @@ impl Lora {
         Ok(dropped.transpose()?)
     }
 
-    /// Takes `y = x · Wᵀ (N, out)` to the adapted result.
-    pub(crate) fn forward(
-        &self,
-        x: &Tensor,
-        weight: &Tensor,
-        mut y: Tensor,
-    ) -> Result<(Tensor, Saved)> {
+    /// The layer's adapted result `(N, out)`, of its input and its `weight`, without the bias.
+    pub(crate) fn forward(&self, x: &Tensor, weight: &Tensor) -> Result<(Tensor, Saved)> {
         let dropped = self.dropped(x)?;
         let input = dropped.as_ref().unwrap_or(x);
         let u = matmul(input, &self.a.value, Transpose::Right)?;
         let (scale, b) = (self.scale, &self.b.value);
+        let adapted = || {
+            let base = term(1.0, x, weight, Transpose::Right);
+            matmul_sum(base, term(scale, &u, b, Transpose::Right))
+        };
         let Some(magnitude) = &self.magnitude else {
-            matmul_add(&mut y, scale, &u, b, Transpose::Right)?;
+            let y = adapted()?;
             let decomposed = None;
             return Ok((y, Saved { u, decomposed }));
         };
@@ -193,10 +192,11 @@ impl Lora {
         let factors = (&magnitude.value / &norms)?;
         let (y, sum) = match &dropped {
             None => {
-                matmul_add(&mut y, scale, &u, b, Transpose::Right)?;
-                (scale_columns(&y, &factors)?, y)
+                let sum = adapted()?;
+                (scale_columns(&sum, &factors)?, sum)
             }
             Some(dropped) => {
+                let y = matmul(x, weight, Transpose::Right)?;
                 let base = matmul(dropped, weight, Transpose::Right)?;
                 let mut sum = base.copy()?;
                 matmul_add(&mut sum, scale, &u, b, Transpose::Right)?;
@@ -241,33 +241,44 @@ impl Lora {
         Ok(Upstream { du, scaled })
     }
 
-    /// The gradient that goes back through the frozen `W` to the undropped input.
-    pub(crate) fn through_base<'a>(&self, upstream: &'a Upstream, dy: &'a Tensor) -> &'a Tensor {
-        match &upstream.scaled {
-            Some(scaled) if self.dropping().is_none() => scaled,
-            _ => dy,
-        }
-    }
-
-    /// Adds to `dx` what goes back through the adapter.
-    pub(crate) fn add_input_gradient(
+    /// The gradient of the layer's input, added to `dx` if there is one.
+    pub(crate) fn input_gradient(
         &self,
         upstream: &Upstream,
         weight: &Tensor,
         dy: &Tensor,
-        dx: &mut Tensor,
-    ) -> Result<()> {
-        let (du, a) = (&upstream.du, &self.a.value);
+        dx: Option<Tensor>,
+    ) -> Result<Tensor> {
+        let Upstream { du, scaled } = upstream;
+        let adapter = term(self.scale, du, &self.a.value, Transpose::Neither);
         let Some(key) = self.dropping() else {
-            return Ok(matmul_add(dx, self.scale, du, a, Transpose::Neither)?);
+            let through_base = scaled.as_ref().unwrap_or(dy);
+            let base = term(1.0, through_base, weight, Transpose::Neither);
+            return match dx {
+                None => Ok(matmul_sum(base, adapter)?),
+                Some(mut dx) => {
+                    matmul_sum_add(&mut dx, base, adapter)?;
+                    Ok(dx)
+                }
+            };
         };
-        let mut through = match &upstream.scaled {
-            Some(scaled) => matmul(&(scaled - dy)?, weight, Transpose::Neither)?,
-            None => dx.zeros_like()?,
+        // The base saw the undropped input, the adapter the dropped one.
+        let through_adapter = match scaled {
+            None => {
+                matmul(du, &self.a.value, Transpose::Neither)?.affine(f64::from(self.scale), 0.0)?
+            }
+            Some(scaled) => {
+                let rest = (scaled - dy)?;
+                matmul_sum(term(1.0, &rest, weight, Transpose::Neither), adapter)?
+            }
         };
-        matmul_add(&mut through, self.scale, du, a, Transpose::Neither)?;
-        *dx = add(dx, &dropout(&through, self.dropout, key)?)?;
-        Ok(())
+        let through_adapter = dropout(&through_adapter, self.dropout, key)?;
+        let through_base = matmul(dy, weight, Transpose::Neither)?;
+        let sum = add(&through_base, &through_adapter)?;
+        match dx {
+            None => Ok(sum),
+            Some(dx) => Ok(add(&dx, &sum)?),
+        }
     }
 
     pub(crate) fn parameters(&self) -> impl Iterator<Item = &Parameter> {
@@ -278,5 +289,14 @@ impl Lora {
         [&mut self.a, &mut self.b]
             .into_iter()
             .chain(&mut self.magnitude)
+    }
+}
+
+fn term<'a>(scale: f32, a: &'a Tensor, b: &'a Tensor, transpose: Transpose) -> Term<'a> {
+    Term {
+        scale,
+        a,
+        b,
+        transpose,
     }
 }

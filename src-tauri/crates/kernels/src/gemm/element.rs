@@ -1,0 +1,64 @@
+//! What matrices are made of: f32, or weights stored in half the size and widened where they are
+//! packed.
+
+/// A number that f32 represents exactly.
+pub(crate) trait Element: Copy + Sync {
+    fn widen(self) -> f32;
+}
+
+/// The upper half of an f32.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(crate) struct Bf16(pub(crate) u16);
+
+/// IEEE 754 binary16.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(crate) struct F16(pub(crate) u16);
+
+impl Element for f32 {
+    #[inline(always)]
+    fn widen(self) -> f32 {
+        self
+    }
+}
+
+impl Element for Bf16 {
+    #[inline(always)]
+    fn widen(self) -> f32 {
+        f32::from_bits(u32::from(self.0) << 16)
+    }
+}
+
+impl Element for F16 {
+    #[inline(always)]
+    fn widen(self) -> f32 {
+        let (sign, rest) = (u32::from(self.0 & 0x8000) << 16, u32::from(self.0 & 0x7fff));
+        // The exponent's bias is 15 there and 127 here. Multiplying puts it right for subnormal
+        // numbers too; infinity and NaN keep the highest exponent.
+        let magnitude = if rest >= 0x7c00 {
+            f32::from_bits(rest << 13 | 0x7f80_0000)
+        } else {
+            f32::from_bits(rest << 13) * f32::from_bits((127 + 112) << 23)
+        };
+        f32::from_bits(magnitude.to_bits() | sign)
+    }
+}
+
+/// A matrix's elements.
+#[derive(Clone, Copy)]
+pub(crate) enum Values<'a> {
+    F32(&'a [f32]),
+    Bf16(&'a [Bf16]),
+    F16(&'a [F16]),
+}
+
+impl Values<'_> {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::F32(values) => values.len(),
+            Self::Bf16(values) => values.len(),
+            Self::F16(values) => values.len(),
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! Every variant this machine can run against sums in f64, over shapes, strides and elements.
+
+use super::element::Element;
+use super::{Bf16, F16, Into, Matrix, Product, Values, Variant};
+use ::gemm::Parallelism;
+use proptest::prelude::*;
+
+/// A matrix with a name for each way it can lie in memory.
+#[derive(Debug, Clone)]
+struct Stored {
+    rows: usize,
+    columns: usize,
+    /// Numbers between the end of a row and the next.
+    gap: usize,
+    transposed: bool,
+    kind: u8,
+    f32: Vec<f32>,
+    halves: Vec<u16>,
+}
+
+impl Stored {
+    fn new(rows: usize, columns: usize, gap: usize, transposed: bool, kind: u8, seed: u32) -> Self {
+        let (r, c) = if transposed {
+            (columns, rows)
+        } else {
+            (rows, columns)
+        };
+        let mut state = seed | 1;
+        let f32: Vec<f32> = (0..r * (c + gap))
+            .map(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+            })
+            .collect();
+        // Any pattern but infinity and NaN.
+        let halves = f32
+            .iter()
+            .map(|x| match kind {
+                1 => (x.to_bits() >> 16) as u16,
+                _ => (x.to_bits() >> 13) as u16 & 0xbbff,
+            })
+            .collect();
+        Self {
+            rows,
+            columns,
+            gap,
+            transposed,
+            kind,
+            f32,
+            halves,
+        }
+    }
+
+    fn with<T>(&self, work: impl FnOnce(Matrix<'_>) -> T) -> T {
+        let bf16: Vec<Bf16> = self.halves.iter().map(|bits| Bf16(*bits)).collect();
+        let f16: Vec<F16> = self.halves.iter().map(|bits| F16(*bits)).collect();
+        let values = match self.kind {
+            0 => Values::F32(&self.f32),
+            1 => Values::Bf16(&bf16),
+            _ => Values::F16(&f16),
+        };
+        if self.transposed {
+            work(Matrix::of(values, self.columns, self.rows, self.rows + self.gap).t())
+        } else {
+            work(Matrix::of(
+                values,
+                self.rows,
+                self.columns,
+                self.columns + self.gap,
+            ))
+        }
+    }
+
+    fn at(&self, row: usize, column: usize) -> f64 {
+        let index = if self.transposed {
+            column * (self.rows + self.gap) + row
+        } else {
+            row * (self.columns + self.gap) + column
+        };
+        f64::from(match self.kind {
+            0 => self.f32[index],
+            1 => Bf16(self.halves[index]).widen(),
+            _ => F16(self.halves[index]).widen(),
+        })
+    }
+}
+
+struct Case {
+    products: Vec<(f32, Stored, Stored)>,
+    stride: usize,
+    mode: Into,
+}
+
+impl Case {
+    fn run(&self, variant: Variant, parallelism: Parallelism) -> Vec<f32> {
+        let (rows, columns) = (self.products[0].1.rows, self.products[0].2.columns);
+        // A wrong read shows as NaN where values are replaced; a wrong write, between the rows.
+        let mut c = vec![f32::NAN; rows * self.stride];
+        if self.mode == Into::Add {
+            for row in c.chunks_mut(self.stride) {
+                row[..columns].fill(0.5);
+            }
+        }
+        fn gather<'a>(
+            rest: &'a [(f32, Stored, Stored)],
+            done: &mut Vec<Product<'a>>,
+            finish: &mut dyn FnMut(&[Product<'_>]),
+        ) {
+            match rest {
+                [] => finish(done),
+                [(alpha, a, b), rest @ ..] => a.with(|a| {
+                    b.with(|b| {
+                        let mut products: Vec<Product<'_>> = done.clone();
+                        products.push(Product {
+                            alpha: *alpha,
+                            a,
+                            b,
+                        });
+                        gather(rest, &mut products, finish);
+                    });
+                }),
+            }
+        }
+        gather(&self.products, &mut Vec::new(), &mut |products| {
+            variant.sum(&mut c, self.stride, self.mode, products, parallelism);
+        });
+        c
+    }
+
+    fn check(&self) {
+        let (rows, columns) = (self.products[0].1.rows, self.products[0].2.columns);
+        let start = if self.mode == Into::Add { 0.5 } else { 0.0 };
+        for variant in Variant::available() {
+            let alone = self.run(variant, Parallelism::None);
+            for row in 0..rows {
+                for column in 0..self.stride {
+                    let actual = alone[row * self.stride + column];
+                    if column >= columns {
+                        assert!(actual.is_nan(), "{variant:?} wrote between the rows");
+                        continue;
+                    }
+                    let (mut expected, mut size) = (start, start);
+                    for (alpha, a, b) in &self.products {
+                        for p in 0..a.columns {
+                            let term = f64::from(*alpha) * a.at(row, p) * b.at(p, column);
+                            expected += term;
+                            size += term.abs();
+                        }
+                    }
+                    let error = (f64::from(actual) - expected).abs();
+                    assert!(
+                        error <= 2e-6 * size + 1e-12,
+                        "{variant:?} at {row}, {column}: {actual}, not {expected}"
+                    );
+                }
+            }
+            let bits = |c: &[f32]| c.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+            for threads in [1, 3] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+                let shared = pool
+                    .unwrap()
+                    .install(|| self.run(variant, Parallelism::Rayon(threads)));
+                if variant != Variant::Reference {
+                    assert_eq!(
+                        bits(&shared),
+                        bits(&alone),
+                        "{variant:?}, {threads} threads"
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn stored(rows: usize, columns: usize) -> impl Strategy<Value = Stored> {
+    (0..3_usize, any::<bool>(), 0..3_u8, any::<u32>()).prop_map(
+        move |(gap, transposed, kind, seed)| {
+            Stored::new(rows, columns, gap, transposed, kind, seed)
+        },
+    )
+}
+
+/// Sizes around the borders of tiles, vectors and thin products, and some large ones.
+fn size() -> impl Strategy<Value = usize> {
+    prop_oneof![1..40_usize, Just(64), 100..140_usize]
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    (size(), size(), 1..3_usize).prop_flat_map(|(rows, columns, count)| {
+        let product = (prop_oneof![1..40_usize, 250..900_usize], -2.0..2.0_f32).prop_flat_map(
+            move |(depth, alpha)| (Just(alpha), stored(rows, depth), stored(depth, columns)),
+        );
+        let products = proptest::collection::vec(product, count);
+        (products, 0..3_usize, any::<bool>()).prop_map(move |(products, gap, adds)| Case {
+            products,
+            stride: columns + gap,
+            mode: if adds { Into::Add } else { Into::Replace },
+        })
+    })
+}
+
+impl std::fmt::Debug for Case {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "stride {} {:?}", self.stride, self.mode)?;
+        for (alpha, a, b) in &self.products {
+            for x in [a, b] {
+                let Stored {
+                    rows,
+                    columns,
+                    gap,
+                    transposed,
+                    kind,
+                    ..
+                } = x;
+                write!(f, " ({rows} × {columns} gap {gap} {transposed} {kind})")?;
+            }
+            write!(f, " {alpha}")?;
+        }
+        Ok(())
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_variant_multiplies_any_shape(case in case()) {
+        case.check();
+    }
+}
+
+/// More rows than are packed at once, and a thin product large enough to be divided.
+#[test]
+fn large_products_are_cut_without_a_trace() {
+    for (rows, depth, columns) in [(2_100, 40, 33), (9, 3_000, 5), (5, 300, 900), (900, 300, 5)] {
+        for transposed in [false, true] {
+            let products = vec![(
+                1.0,
+                Stored::new(rows, depth, 0, transposed, 0, 1),
+                Stored::new(depth, columns, 0, transposed, 0, 2),
+            )];
+            Case {
+                products,
+                stride: columns,
+                mode: Into::Replace,
+            }
+            .check();
+        }
+    }
+}
+
+/// A token's row must not depend on what else is in its batch.
+#[test]
+fn a_row_does_not_depend_on_the_rows_beside_it() {
+    let (a, b) = (
+        Stored::new(70, 500, 0, false, 0, 3),
+        Stored::new(500, 60, 0, true, 0, 4),
+    );
+    for variant in Variant::available().filter(|variant| *variant != Variant::Reference) {
+        let multiply = |rows: usize| {
+            let mut c = vec![0.0; rows * 60];
+            a.with(|a| {
+                b.with(|b| {
+                    let a = Matrix { rows, ..a };
+                    let product = Product { alpha: 1.0, a, b };
+                    variant.sum(&mut c, 60, Into::Replace, &[product], Parallelism::None);
+                });
+            });
+            c
+        };
+        assert_eq!(multiply(70)[..20 * 60], multiply(20), "{variant:?}");
+        assert_eq!(multiply(16)[..60], multiply(1), "{variant:?}");
+    }
+}
+
+#[test]
+fn halves_are_widened_exactly() {
+    for bits in 0..=u16::MAX {
+        let expected = {
+            let (sign, exponent) = (bits >> 15, i32::from(bits >> 10 & 31));
+            let fraction = f32::from(bits & 1023) / 1024.0;
+            let magnitude = match exponent {
+                31 if fraction > 0.0 => f32::NAN,
+                31 => f32::INFINITY,
+                0 => fraction * 2.0_f32.powi(-14),
+                _ => (1.0 + fraction) * 2.0_f32.powi(exponent - 15),
+            };
+            if sign == 1 { -magnitude } else { magnitude }
+        };
+        let actual = F16(bits).widen();
+        assert!(
+            actual == expected || actual.is_nan() && expected.is_nan(),
+            "{bits:#x}"
+        );
+        assert_eq!(Bf16(bits).widen().to_bits(), u32::from(bits) << 16);
+    }
+}
