@@ -4,10 +4,12 @@
 //! ones here. How to record anew: the head of that file.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod bites;
 mod difference;
 mod equivalence;
 mod export;
 mod fixture;
+mod sizes;
 mod subject;
 mod table;
 

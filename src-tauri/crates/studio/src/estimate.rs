@@ -381,7 +381,7 @@ pub(crate) fn fits(spec: &ModelSpec, usable: u64) -> Vec<MethodFit> {
     methods()
         .into_iter()
         .map(|(method, title, config)| {
-            let longest = config.max_length.min(spec.max_position_embeddings) as u64;
+            let longest = config.max_length.min(spec.context()) as u64;
             let memory = memory_of(spec, &config, longest, usable);
             MethodFit {
                 method: method.to_owned(),
