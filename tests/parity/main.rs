@@ -5,11 +5,13 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod adapters;
+mod bites;
 mod difference;
 mod equivalence;
 mod export;
 mod fixture;
 mod optimizers;
+mod sizes;
 mod subject;
 mod table;
 

@@ -17,6 +17,7 @@ import torch
 import transformers
 
 from families import FAMILIES, VOCABULARY, Family, randomised
+from sizes import counted
 
 IGNORED = -100
 LORA = dict(r=4, lora_alpha=8, lora_dropout=0.0, task_type="CAUSAL_LM")
@@ -274,6 +275,8 @@ def main() -> None:
     transformers.utils.logging.disable_progress_bar()
     target = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else pathlib.Path(__file__).parent / "fixtures"
     named = sys.argv[2:]
+    if not named:
+        write_json(target / "sizes.json", {entry.pop("name"): entry for entry in counted()})
     for family in FAMILIES:
         if named and family.name not in named:
             continue

@@ -13,6 +13,8 @@ mod names;
 mod phi3;
 mod rope;
 mod stablelm;
+#[cfg(test)]
+mod tests;
 
 use crate::files::at;
 use crate::{Error, Result};

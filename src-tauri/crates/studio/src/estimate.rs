@@ -390,7 +390,7 @@ pub(crate) fn fits(spec: &ModelSpec, usable: u64) -> Vec<MethodFit> {
     methods()
         .into_iter()
         .filter_map(|(method, title, config)| {
-            let longest = config.max_length.min(spec.max_position_embeddings) as u64;
+            let longest = config.max_length.min(spec.context()) as u64;
             let memory = memory_of(spec, &config, longest, usable).ok()?;
             Some(MethodFit {
                 method: method.to_owned(),

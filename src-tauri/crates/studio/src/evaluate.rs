@@ -219,7 +219,7 @@ fn losses(
     max_length: usize,
     session: &mut Session<'_>,
 ) -> Result<Vec<Option<SampleLoss>>> {
-    let limit = max_length.min(loaded.decoder.spec().max_position_embeddings);
+    let limit = max_length.min(loaded.decoder.spec().context());
     let conversations: Vec<&Conversation> = data
         .rows
         .iter()

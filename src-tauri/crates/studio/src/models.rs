@@ -2,6 +2,7 @@
 
 mod cache;
 mod facts;
+mod features;
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::estimate::{fits, usable};
 use crate::naming::{Named, resolve};
 use attune_data::Tokenizer;
-use attune_engine::{DType, ModelSpec};
+use attune_engine::{DType, MlpKind, ModelSpec};
 
 pub(crate) use cache::cache_folder;
 pub(crate) use facts::template;
@@ -125,6 +126,9 @@ pub(crate) fn inspect(
         layers: spec.num_hidden_layers,
         hidden_size: spec.hidden_size,
         intermediate_size: spec.intermediate_size,
+        feed_forward_matrices: if spec.mlp == MlpKind::Plain { 2 } else { 3 },
+        activation: features::word(spec.activation),
+        features: features::of(&spec),
         attention_heads: spec.num_attention_heads,
         key_value_heads: spec.num_key_value_heads,
         tied_head: spec.tie_word_embeddings,

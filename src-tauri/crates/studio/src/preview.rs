@@ -45,7 +45,7 @@ pub(crate) fn preview(
             ));
         }
     };
-    let context = ModelSpec::from_folder(&model.folder)?.max_position_embeddings;
+    let context = ModelSpec::from_folder(&model.folder)?.context();
     let max_length = request
         .max_length
         .unwrap_or(ExperimentConfig::default().max_length)

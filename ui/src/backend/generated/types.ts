@@ -1729,6 +1729,18 @@ hidden_size: number,
  */
 intermediate_size: number, 
 /**
+ * Matrices of the feed-forward block: three where it is gated, else two.
+ */
+feed_forward_matrices: number, 
+/**
+ * The non-linearity of the feed-forward block, by its name in `config.json`.
+ */
+activation: string, 
+/**
+ * What sets it apart from Llama, in a few words each.
+ */
+features: Array<string>, 
+/**
  * Query heads.
  */
 attention_heads: number, 

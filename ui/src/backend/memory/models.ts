@@ -45,7 +45,7 @@ const inUse: Model[] = [
   model('Qwen/Qwen3-0.6B', 'cache', { family: 'qwen3', parameters: 596_049_920, dtype: 'bfloat16', context: 40_960, licence: 'apache-2.0' }),
   {
     id: 'google/gemma-3n-E4B', name: 'google/gemma-3n-E4B', origin: 'cache', folder: `${cache}/models--google--gemma-3n-E4B/snapshots/1b21d8`, facts: null, fits: [],
-    problem: { code: 'model-family-unknown', message: 'the model family `gemma3n` is not supported', remedy: 'Choose a Llama, Qwen, Mistral or Phi model.', where: 'config.json, model_type' },
+    problem: { code: 'model-family-unknown', message: 'the model family `gemma3n` is not supported', remedy: 'Choose a Llama, SmolLM, Mistral, Qwen2, Qwen3, Gemma, Phi-3 or 4, OLMo2, Granite, StableLM or Pythia model.', where: 'config.json, model_type' },
   },
   model('meta-llama/Llama-3.2-3B-Instruct', 'cache', { family: 'llama', parameters: 3_212_749_824, dtype: 'bfloat16', context: 131_072, licence: 'llama3.2', template: 'chat_template.jinja' }),
 ];
@@ -72,11 +72,11 @@ export function findModel(wanted = ''): Model {
   throw new CommandError({ code: 'model-not-found', message: `there is no model \`${wanted}\``, remedy: `There are ${all.map(({ id }) => id).join(', ')}. A model folder can be given by its path.` });
 }
 
-type Architecture = Pick<ModelReport, 'vocabulary' | 'layers' | 'hidden_size' | 'intermediate_size' | 'attention_heads' | 'key_value_heads' | 'tied_head' | 'stop_tokens' | 'template_source'>;
+type Architecture = Pick<ModelReport, 'vocabulary' | 'layers' | 'hidden_size' | 'intermediate_size' | 'feed_forward_matrices' | 'activation' | 'features' | 'attention_heads' | 'key_value_heads' | 'tied_head' | 'stop_tokens' | 'template_source'>;
 
 function architecture(sizes: [vocabulary: number, layers: number, hidden: number, intermediate: number, heads: number, keyValue: number], tied: boolean, stops: string[], template: string): Architecture {
   const [vocabulary, layers, hidden_size, intermediate_size, attention_heads, key_value_heads] = sizes;
-  return { vocabulary, layers, hidden_size, intermediate_size, attention_heads, key_value_heads, tied_head: tied, stop_tokens: stops, template_source: template };
+  return { vocabulary, layers, hidden_size, intermediate_size, feed_forward_matrices: 3, activation: 'silu', features: [], attention_heads, key_value_heads, tied_head: tied, stop_tokens: stops, template_source: template };
 }
 
 const architectures: Record<string, Architecture> = {

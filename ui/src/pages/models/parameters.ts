@@ -9,12 +9,12 @@ export interface ParameterParts {
   head: number;
 }
 
-/** Gated feed-forward blocks have three matrices, as every family that can be tuned has them. Null where the numbers do not add up. */
+/** Gated feed-forward blocks have three matrices, plain ones two. Null where the numbers do not add up. */
 export function parameterParts(report: ModelReport): ParameterParts | null {
   const total = report.model.facts?.parameters;
   if (total === undefined) return null;
   const embedding = report.vocabulary * report.hidden_size;
-  const feedForward = 3 * report.hidden_size * report.intermediate_size * report.layers;
+  const feedForward = report.feed_forward_matrices * report.hidden_size * report.intermediate_size * report.layers;
   const head = report.tied_head ? 0 : embedding;
   const attention = total - embedding - feedForward - head;
   return attention > 0 ? { embedding, attention, feedForward, head } : null;

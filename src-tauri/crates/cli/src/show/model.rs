@@ -105,6 +105,9 @@ pub(super) fn report(report: &ModelReport) -> String {
             count(report.intermediate_size as u64)
         ),
     );
+    if !report.features.is_empty() {
+        facts.add("Features", report.features.join(", "));
+    }
     facts.add(
         "Heads",
         format!(

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 /// What all three share: norms by `1 + w`, the embedding scaled by the root of its width, a GELU
 /// gate, a tied head.
 pub(super) fn read(config: &Config<'_>, family: Family) -> Result<ModelSpec> {
-    let rope = |head_dim| Rope::read(config, 10_000.0, head_dim);
+    let rope = |head_dim| Rope::read_whole(config, 10_000.0, head_dim);
     shared(config, family, &rope)
 }
 
@@ -41,7 +41,7 @@ pub(super) fn write(spec: &ModelSpec, fields: &mut Map<String, Value>) {
 /// Gemma 2: norms on both sides, soft-caps, a window in every other block, a score scale of its
 /// own.
 pub(super) fn read_gemma2(config: &Config<'_>, family: Family) -> Result<ModelSpec> {
-    let rope = |head_dim| Rope::read(config, 10_000.0, head_dim);
+    let rope = |head_dim| Rope::read_whole(config, 10_000.0, head_dim);
     let mut spec = around(config, family, &rope)?;
     spec.attention_softcap = cap(config, "attn_logit_softcapping", 50.0)?;
     spec.logit_softcap = cap(config, "final_logit_softcapping", 30.0)?;

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 /// Llama, where every other family begins.
 pub(super) fn read(config: &Config<'_>, family: Family) -> Result<ModelSpec> {
     with(config, family, None, &|head_dim| {
-        Rope::read(config, 10_000.0, head_dim)
+        Rope::read_whole(config, 10_000.0, head_dim)
     })
 }
 
@@ -88,7 +88,7 @@ pub(super) fn read_qwen2(config: &Config<'_>, family: Family) -> Result<ModelSpe
 
 /// Qwen3: a norm on each head of q and k, and a window in the upper blocks.
 pub(super) fn read_qwen3(config: &Config<'_>, family: Family) -> Result<ModelSpec> {
-    let rope = |head_dim| Rope::read(config, 10_000.0, head_dim);
+    let rope = |head_dim| Rope::read_whole(config, 10_000.0, head_dim);
     let mut spec = upper_windows(config, with(config, family, Some(128), &rope)?)?;
     spec.qk_norm = Some(QkNorm::Head);
     Ok(spec)
@@ -106,7 +106,7 @@ fn upper_windows(config: &Config<'_>, mut spec: ModelSpec) -> Result<ModelSpec> 
 /// `SmolLM3`: `no_rope_layers` marks the blocks that do turn queries and keys by 1. Where windows
 /// are used, the others have them.
 pub(super) fn read_smollm3(config: &Config<'_>, family: Family) -> Result<ModelSpec> {
-    let rope = |head_dim| Rope::read(config, 2_000_000.0, head_dim);
+    let rope = |head_dim| Rope::read_whole(config, 2_000_000.0, head_dim);
     let mut spec = with(config, family, None, &rope)?;
     let layers = spec.num_hidden_layers;
     let interval = config.optional_size("no_rope_layer_interval")?.unwrap_or(4);

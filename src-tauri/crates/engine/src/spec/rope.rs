@@ -118,9 +118,21 @@ impl Rope {
         Self::read(config, theta, (head_dim as f64 * share) as usize)
     }
 
-    /// The embedding of most families: `rope_parameters` as transformers 5 writes it, or
+    /// The embedding that turns whole heads, as most families have it. A share of a head would be
+    /// another model than transformers' of the family.
+    pub(super) fn read_whole(config: &Config<'_>, theta: f64, head_dim: usize) -> Result<Self> {
+        let share = Self::share(config, "partial_rotary_factor", 1.0)?;
+        if share < 1.0 {
+            return Err(Error::Unsupported {
+                what: format!("partial_rotary_factor {share} in this family"),
+            });
+        }
+        Self::read(config, theta, head_dim)
+    }
+
+    /// An embedding: `rope_parameters` as transformers 5 writes it, or
     /// `rope_theta` and `rope_scaling` as before.
-    pub(super) fn read(config: &Config<'_>, theta: f64, rotary_dim: usize) -> Result<Self> {
+    fn read(config: &Config<'_>, theta: f64, rotary_dim: usize) -> Result<Self> {
         let parameters = config
             .get("rope_parameters")
             .or_else(|| config.get("rope_scaling"));

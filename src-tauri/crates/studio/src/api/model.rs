@@ -96,6 +96,12 @@ pub struct ModelReport {
     pub hidden_size: usize,
     /// Width inside the feed-forward block.
     pub intermediate_size: usize,
+    /// Matrices of the feed-forward block: three where it is gated, else two.
+    pub feed_forward_matrices: usize,
+    /// The non-linearity of the feed-forward block, by its name in `config.json`.
+    pub activation: String,
+    /// What sets it apart from Llama, in a few words each.
+    pub features: Vec<String>,
     /// Query heads.
     pub attention_heads: usize,
     /// Key and value heads.

@@ -66,15 +66,16 @@ impl Plan {
         if config.seed < 0 {
             config.seed = i64::from(rand::random::<u32>());
         }
-        if config.max_length > spec.max_position_embeddings {
+        if config.max_length > spec.context() {
             session.log(
                 Level::Warning,
                 format!(
                     "max_length {} is more than the model's context; samples are cut at {} tokens",
-                    config.max_length, spec.max_position_embeddings
+                    config.max_length,
+                    spec.context()
                 ),
             );
-            config.max_length = spec.max_position_embeddings;
+            config.max_length = spec.context();
         }
         let start = Start::find(studio, &mut config, session)?;
         require_space(

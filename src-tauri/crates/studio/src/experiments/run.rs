@@ -166,7 +166,7 @@ fn train(
     let checkpoints = experiment.folder.join("checkpoints");
     crate::files::make_folder(&checkpoints)?;
     preview::keep_first_batch(studio, experiment, &config, &data)?;
-    let context = decoder.spec().max_position_embeddings;
+    let context = decoder.spec().context();
     let asker = Asker::new(
         &experiment.folder,
         data.tokenizer,

@@ -33,14 +33,11 @@ pub(super) fn read(folder: &Path) -> Result<ModelFacts> {
         bytes += header.bytes;
     }
     Ok(ModelFacts {
-        family: serde_json::to_value(spec.family)
-            .ok()
-            .and_then(|word| word.as_str().map(str::to_owned))
-            .unwrap_or_default(),
+        family: super::features::word(spec.family),
         parameters: spec.parameter_count(),
         dtype: dtype.unwrap_or_else(|| "unknown".to_owned()),
         bytes,
-        context: spec.max_position_embeddings,
+        context: spec.context(),
         template: template(folder).to_owned(),
         licence: licence(folder),
     })

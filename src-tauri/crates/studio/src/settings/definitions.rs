@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Group, Level, Setting, choice, integer, list, number};
 use crate::api::{Condition, SettingKind};
-use attune_engine::{LoraInit, OptimizerKind};
+use attune_engine::{LINEAR_MODULES, LoraInit, OptimizerKind};
 
 /// How the frozen weights of the model are stored in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,17 +41,6 @@ pub enum SaveCheckpoint {
     /// The lowest validation loss.
     Best,
 }
-
-/// The linear layers of a decoder that can carry an adapter.
-const LINEARS: [&str; 7] = [
-    "q_proj",
-    "k_proj",
-    "v_proj",
-    "o_proj",
-    "gate_proj",
-    "up_proj",
-    "down_proj",
-];
 
 macro_rules! define_settings {
     ($($group:ident {$(
@@ -140,8 +129,9 @@ define_settings! {
         lora_r: usize = 4, integer(1, 256), Basic, "LoRA rank", h2o "lora_r", when lora = true;
         /// Strength of the adapter; its effect is scaled by alpha / rank.
         lora_alpha: f64 = 16.0, number(1.0, 256.0), Advanced, "LoRA alpha", h2o "lora_alpha", when lora = true;
-        /// The layers that carry the adapter; none named means every linear layer but the head.
-        lora_target_modules: Vec<String> = Vec::new(), list(&LINEARS), Expert, "LoRA layers", h2o "lora_target_modules", when lora = true;
+        /// The layers that carry the adapter; none named means every linear layer but the head. A model
+        /// has those of its family.
+        lora_target_modules: Vec<String> = Vec::new(), list(&LINEAR_MODULES), Expert, "LoRA layers", h2o "lora_target_modules", when lora = true;
         /// Layers that carry the adapter as a regular expression over their whole names, as PEFT's target_modules text: `.*layers\.(0|1)\..*_proj`. Instead of the list.
         lora_target_pattern: Option<String> = None, SettingKind::Text, Expert, "LoRA layers by pattern", when lora = true;
         /// Ranks of single layers, as `pattern=rank`: `down_proj=16`. A pattern is a regular expression for the end of a name; the first that matches counts.
