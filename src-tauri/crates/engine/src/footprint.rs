@@ -4,7 +4,7 @@
 //! activation is f32.
 
 use crate::weights::expected_tensors;
-use crate::{LoraConfig, ModelSpec, OptimizerKind, Result};
+use crate::{LoraConfig, LoraInit, ModelSpec, OptimizerKind, Result};
 
 /// Bytes of an f32.
 const F32: u64 = 4;
@@ -54,6 +54,10 @@ impl Footprint {
         let shapes = spec.trained_shapes(work.lora)?;
         let trained = count(&shapes);
         let (weights, adapter) = match work.lora {
+            // PiSSA keeps what it started from.
+            Some(lora) if lora.init_lora_weights == LoraInit::Pissa => {
+                (parameters * work.weight_bytes, 2 * trained * F32)
+            }
             Some(_) => (parameters * work.weight_bytes, trained * F32),
             None => (parameters * F32, 0),
         };
@@ -183,7 +187,10 @@ impl ModelSpec {
     ) -> Result<u64> {
         let shapes = self.trained_shapes(lora)?;
         let states = shapes.iter().map(|shape| optimizer.state_bytes(shape));
-        Ok(count(&shapes) * F32 + states.sum::<u64>())
+        // PiSSA's adapter is saved with twice its rank.
+        let doubled = lora.is_some_and(|lora| lora.init_lora_weights == LoraInit::Pissa);
+        let copies = if doubled { 2 } else { 1 };
+        Ok(copies * count(&shapes) * F32 + states.sum::<u64>())
     }
 
     /// Weights of the matrices that every token passes: all but the embedding, the head once.
