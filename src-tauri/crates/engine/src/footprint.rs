@@ -116,8 +116,13 @@ fn activations_per_token(spec: &ModelSpec, work: &Workload<'_>) -> Result<u64> {
                 adapters += (lora.rank(&name)? + sum) as u64;
             }
         }
-        // A dropped copy of an input; a gradient on the sum.
-        adapter_flight += if lora.lora_dropout > 0.0 { middle } else { 0 };
+        // Of an input: its dropped copy, what goes back to it before and after the dropout, and
+        // the sum with the base's; of an output, a gradient on the sum.
+        adapter_flight += if lora.lora_dropout > 0.0 {
+            4 * middle
+        } else {
+            0
+        };
         adapter_flight += if lora.use_dora { middle } else { 0 };
     }
     // The block's input and its middle, q, k, v, the mixed values, gate and up.

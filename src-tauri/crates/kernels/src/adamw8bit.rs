@@ -12,8 +12,8 @@ use std::sync::LazyLock;
 const BLOCK: usize = 256;
 
 /// Signed for the first moment, unsigned for the second.
-static SIGNED: LazyLock<Map> = LazyLock::new(|| Map::new(dynamic_map(true)));
-static UNSIGNED: LazyLock<Map> = LazyLock::new(|| Map::new(dynamic_map(false)));
+static SIGNED: LazyLock<Map> = LazyLock::new(|| Map::new(true));
+static UNSIGNED: LazyLock<Map> = LazyLock::new(|| Map::new(false));
 
 /// Bits of an f32 below those that name a bin: six of the mantissa are left.
 const BIN_SHIFT: u32 = 17;
@@ -34,7 +34,8 @@ struct Map {
 }
 
 impl Map {
-    fn new(values: [f32; 256]) -> Self {
+    fn new(signed: bool) -> Self {
+        let values = dynamic_map(signed);
         let middles = std::array::from_fn(|code| f32::midpoint(values[code], values[code + 1]));
         let nearest = |part: f32| middles.partition_point(|middle| *middle < part) as u8;
         let edge = |bin: usize| match bin {
