@@ -4,7 +4,7 @@
 //! activation is f32.
 
 use crate::spec::{LinearShape, MlpKind, ModelSpec, NormPlacement, QkvProjection, Residual};
-use crate::{LoraConfig, OptimizerKind, Result};
+use crate::{LoraConfig, LoraInit, OptimizerKind, Result};
 
 /// Bytes of an f32.
 const F32: u64 = 4;
@@ -55,6 +55,10 @@ impl Footprint {
         let shapes = spec.trained_shapes(work.lora)?;
         let trained = count(&shapes);
         let (weights, adapter) = match work.lora {
+            // PiSSA keeps what it started from.
+            Some(lora) if lora.init_lora_weights == LoraInit::Pissa => {
+                (parameters * work.weight_bytes, 2 * trained * F32)
+            }
             Some(_) => (parameters * work.weight_bytes, trained * F32),
             None => (parameters * F32, 0),
         };
@@ -140,8 +144,13 @@ fn activations_per_token(spec: &ModelSpec, work: &Workload<'_>) -> Result<u64> {
                 adapters += (lora.rank(&name)? + sum) as u64;
             }
         }
-        // A dropped copy of an input; a gradient on the sum.
-        flight += if lora.lora_dropout > 0.0 { middle } else { 0 };
+        // Of an input: its dropped copy, what goes back to it before and after the dropout, and
+        // the sum with the base's; of an output, a gradient on the sum.
+        flight += if lora.lora_dropout > 0.0 {
+            4 * middle
+        } else {
+            0
+        };
         flight += if lora.use_dora { middle } else { 0 };
     }
     Ok(if work.recompute {
@@ -206,7 +215,10 @@ impl ModelSpec {
     ) -> Result<u64> {
         let shapes = self.trained_shapes(lora)?;
         let states = shapes.iter().map(|shape| optimizer.state_bytes(shape));
-        Ok(count(&shapes) * F32 + states.sum::<u64>())
+        // PiSSA's adapter is saved with twice its rank.
+        let doubled = lora.is_some_and(|lora| lora.init_lora_weights == LoraInit::Pissa);
+        let copies = if doubled { 2 } else { 1 };
+        Ok(copies * count(&shapes) * F32 + states.sum::<u64>())
     }
 
     /// Weights of the matrices that every token passes: all but the embedding, the head once.

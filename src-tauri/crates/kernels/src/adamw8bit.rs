@@ -11,10 +11,59 @@ use std::sync::LazyLock;
 /// Elements that share a magnitude.
 const BLOCK: usize = 256;
 
-/// The values a code can stand for, in rising order: signed for the first moment, unsigned for
-/// the second.
-static SIGNED: LazyLock<[f32; 256]> = LazyLock::new(|| dynamic_map(true));
-static UNSIGNED: LazyLock<[f32; 256]> = LazyLock::new(|| dynamic_map(false));
+/// Signed for the first moment, unsigned for the second.
+static SIGNED: LazyLock<Map> = LazyLock::new(|| Map::new(true));
+static UNSIGNED: LazyLock<Map> = LazyLock::new(|| Map::new(false));
+
+/// Bits of an f32 below those that name a bin: six of the mantissa are left.
+const BIN_SHIFT: u32 = 17;
+/// The bin of 2⁻²⁴: whatever is smaller shares the first.
+const FIRST_BIN: u32 = 103 << 6;
+/// Bins up to 1.
+const BINS: usize = (24 << 6) + 1;
+
+/// The values a code can stand for.
+struct Map {
+    /// In rising order.
+    values: [f32; 256],
+    /// Between a value and the next.
+    middles: [f32; 255],
+    /// The code nearest to the lowest number of each bin, of positive and of negative ones: from
+    /// there the nearest is a step or two up.
+    starts: [Vec<u8>; 2],
+}
+
+impl Map {
+    fn new(signed: bool) -> Self {
+        let values = dynamic_map(signed);
+        let middles = std::array::from_fn(|code| f32::midpoint(values[code], values[code + 1]));
+        let nearest = |part: f32| middles.partition_point(|middle| *middle < part) as u8;
+        let edge = |bin: usize| match bin {
+            0 => 0.0,
+            _ => f32::from_bits((bin as u32 + FIRST_BIN) << BIN_SHIFT),
+        };
+        let starts = [
+            (0..BINS).map(|bin| nearest(edge(bin))).collect(),
+            (0..BINS).map(|bin| nearest(-edge(bin + 1))).collect(),
+        ];
+        Self {
+            values,
+            middles,
+            starts,
+        }
+    }
+
+    /// The code of the value nearest to `part`, of -1 to 1.
+    fn nearest(&self, part: f32) -> u8 {
+        let bits = part.to_bits();
+        let bin = ((bits & !(1 << 31)) >> BIN_SHIFT).saturating_sub(FIRST_BIN) as usize;
+        let mut code = self.starts[(bits >> 31) as usize][bin.min(BINS - 1)];
+        while code < 255 && part > self.middles[code as usize] {
+            code += 1;
+        }
+        code
+    }
+}
 
 /// bitsandbytes' `create_dynamic_map`: seven decades, each with twice the steps of the one below.
 fn dynamic_map(signed: bool) -> [f32; 256] {
@@ -126,6 +175,7 @@ pub fn adamw8bit(
     let (beta1, beta2) = (options.beta1 as f32, options.beta2 as f32);
     let (rest1, rest2) = ((1.0 - options.beta1) as f32, (1.0 - options.beta2) as f32);
     let (scale, epsilon) = (options.gradient_scale as f32, options.epsilon as f32);
+    let (signed, unsigned) = (&*SIGNED, &*UNSIGNED);
     let gradient = view(gradient)?;
     let mut values = view(parameter)?.to_vec();
     let Moments8bit { first, second } = moments;
@@ -144,38 +194,28 @@ pub fn adamw8bit(
                 let count = values.len();
                 for index in 0..count {
                     let g = gradient[index] * scale;
-                    m[index] = beta1 * (SIGNED[codes1[index] as usize] * *magnitude1) + rest1 * g;
-                    v[index] =
-                        beta2 * (UNSIGNED[codes2[index] as usize] * *magnitude2) + rest2 * g * g;
+                    m[index] =
+                        beta1 * (signed.values[codes1[index] as usize] * *magnitude1) + rest1 * g;
+                    v[index] = beta2 * (unsigned.values[codes2[index] as usize] * *magnitude2)
+                        + rest2 * g * g;
                     let p = &mut values[index];
                     *p = *p * decay - rate * m[index] / (v[index].sqrt() / root + epsilon);
                 }
-                *magnitude1 = quantize(&SIGNED, &m[..count], codes1);
-                *magnitude2 = quantize(&UNSIGNED, &v[..count], codes2);
+                *magnitude1 = quantize(signed, &m[..count], codes1);
+                *magnitude2 = quantize(unsigned, &v[..count], codes2);
             },
         );
     update(parameter, |parameter| parameter.copy_from_slice(&values))
 }
 
 /// Codes of the nearest values; returns the block's largest magnitude.
-fn quantize(map: &[f32; 256], values: &[f32], codes: &mut [u8]) -> f32 {
+fn quantize(map: &Map, values: &[f32], codes: &mut [u8]) -> f32 {
     let largest = values.iter().fold(0.0_f32, |max, x| max.max(x.abs()));
     for (code, value) in codes.iter_mut().zip(values) {
         let part = if largest > 0.0 { value / largest } else { 0.0 };
-        *code = nearest(map, part);
+        *code = map.nearest(part);
     }
     largest
-}
-
-fn nearest(map: &[f32; 256], part: f32) -> u8 {
-    let above = map.partition_point(|value| *value <= part).clamp(1, 255);
-    let below = above - 1;
-    let code = if map[above] - part < part - map[below] {
-        above
-    } else {
-        below
-    };
-    code as u8
 }
 
 #[cfg(test)]
@@ -184,23 +224,30 @@ mod tests {
 
     #[test]
     fn the_maps_span_seven_decades() {
-        for map in [&*SIGNED, &*UNSIGNED] {
+        for map in [&SIGNED.values, &UNSIGNED.values] {
             assert!(map.is_sorted());
             assert_eq!(map[255], 1.0);
             assert!(map.contains(&0.0));
         }
-        assert_eq!(UNSIGNED[0], 0.0);
-        assert!((SIGNED[0] + 0.992_968_75).abs() < 1e-6);
+        assert_eq!(UNSIGNED.values[0], 0.0);
+        assert!((SIGNED.values[0] + 0.992_968_75).abs() < 1e-6);
     }
 
     #[test]
-    fn every_value_of_a_map_is_its_own_nearest() {
+    fn the_nearest_is_the_nearest_of_all() {
         for map in [&*SIGNED, &*UNSIGNED] {
-            for (code, value) in map.iter().enumerate() {
-                assert_eq!(nearest(map, *value) as usize, code);
+            for (code, value) in map.values.iter().enumerate() {
+                assert_eq!(map.nearest(*value) as usize, code);
+            }
+            for step in 0..200_000 {
+                let size = 10_f32.powf(-8.0 * (step / 2) as f32 / 100_000.0);
+                let part = if step % 2 == 0 { size } else { -size };
+                let distance = |value: f32| (value - part).abs();
+                let found = distance(map.values[map.nearest(part) as usize]);
+                let best = map.values.iter().copied().map(distance);
+                let best = best.fold(f32::INFINITY, f32::min);
+                assert!(found <= best * 1.001, "{part}: {found} and {best}");
             }
         }
-        assert_eq!(SIGNED[nearest(&SIGNED, 1.0) as usize], 1.0);
-        assert_eq!(nearest(&SIGNED, -1.0), 0);
     }
 }

@@ -20,19 +20,35 @@ pub fn low_rank_row_norms(weight: &Tensor, b: &Tensor, a: &Tensor, scale: f32) -
         .map_init(
             || vec![0.0; input],
             |sum, row| {
-                sum.copy_from_slice(&weight[row * input..][..input]);
-                for (b, a) in b[row * r..][..r].iter().zip(a.chunks_exact(input)) {
-                    let factor = scale * b;
-                    sum.iter_mut()
-                        .zip(a)
-                        .for_each(|(sum, a)| *sum += factor * a);
-                }
-                let squared: f64 = sum.iter().map(|x| f64::from(*x) * f64::from(*x)).sum();
-                squared.sqrt() as f32
+                let (weight, b) = (&weight[row * input..][..input], &b[row * r..][..r]);
+                pulp::Arch::new().dispatch(
+                    #[inline(always)]
+                    || row_norm(sum, weight, b, a, scale),
+                )
             },
         )
         .collect();
     Tensor::from_vec(norms, out, &Device::Cpu)
+}
+
+/// `‖weight + scale · b · a‖` of one row; `sum` is a place for it.
+#[inline(always)]
+fn row_norm(sum: &mut [f32], weight: &[f32], b: &[f32], a: &[f32], scale: f32) -> f32 {
+    sum.copy_from_slice(weight);
+    for (b, a) in b.iter().zip(a.chunks_exact(sum.len())) {
+        let factor = scale * b;
+        sum.iter_mut()
+            .zip(a)
+            .for_each(|(sum, a)| *sum += factor * a);
+    }
+    // Partial sums in f64: many, so that they fill a vector unit.
+    let mut squares = [0.0_f64; 16];
+    for chunk in sum.chunks(16) {
+        for (square, x) in squares.iter_mut().zip(chunk) {
+            *square += f64::from(*x) * f64::from(*x);
+        }
+    }
+    squares.iter().sum::<f64>().sqrt() as f32
 }
 
 pub(crate) fn norms_composed(

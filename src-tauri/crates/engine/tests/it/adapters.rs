@@ -234,6 +234,36 @@ fn resumes(make: &dyn Fn() -> Decoder, options: &TrainOptions) {
     );
 }
 
+#[test]
+fn the_number_of_threads_does_not_show() {
+    let bits_with = |threads: usize, work: &(dyn Fn() -> Vec<u32> + Sync)| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        pool.build().unwrap().install(work)
+    };
+    for config in kinds() {
+        let train = || bits(&trained(&config));
+        assert_eq!(bits_with(1, &train), bits_with(3, &train));
+    }
+    for optimizer in [OptimizerKind::AdamW8bit, OptimizerKind::Adafactor] {
+        let train = || {
+            let large = ModelSpec {
+                vocab_size: 300,
+                ..spec()
+            };
+            let mut decoder = Decoder::random(&large, 3, &Device::Cpu).unwrap();
+            decoder.make_trainable().unwrap();
+            let options = TrainOptions {
+                optimizer,
+                ..options()
+            };
+            let folder = tempfile::tempdir().unwrap();
+            run(&mut decoder, &options, folder.path(), false);
+            bits(&decoder)
+        };
+        assert_eq!(bits_with(1, &train), bits_with(3, &train));
+    }
+}
+
 /// A run with another adapter or optimiser is another run.
 #[test]
 fn a_checkpoint_of_another_kind_is_refused() {
