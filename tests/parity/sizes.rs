@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use attune_engine::ModelSpec;
+use attune_engine::{LoraConfig, ModelSpec};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -25,8 +25,12 @@ fn published_models_have_the_weights_they_have_in_transformers() {
     for (name, model) in models {
         let spec = ModelSpec::from_json(&model.config).unwrap();
         assert_eq!(spec.parameter_count(), model.parameters, "{name}");
+        let lora = LoraConfig {
+            r: model.rank,
+            ..LoraConfig::default()
+        };
         assert_eq!(
-            spec.adapter_parameters(model.rank, &[]),
+            spec.adapter_parameters(&lora).unwrap(),
             model.adapter_parameters,
             "{name}"
         );
