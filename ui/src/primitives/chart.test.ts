@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { chartToSvg, nearest, ticks, valueAt } from './chart';
+import { apart, chartToSvg, nearest, ticks, valueAt } from './chart';
 
 test('the cursor finds the nearest step', () => {
   expect(nearest([1, 5, 9], 6)).toBe(1);
@@ -20,6 +20,10 @@ test('ticks are round and lie within', () => {
 });
 
 // A picture must be one even where a loss is not a number or a name holds markup.
+test('ticks between whole steps do not repeat their label', () => {
+  expect(apart(['0', '0', '1', '1', '2'])).toEqual(['0', '', '1', '', '2']);
+});
+
 test('a picture survives odd values and names', () => {
   const drawing = { title: 'Loss <b>', x: [1, 2, 3, 4], xLabel: 'step', formatX: String, format: String, log: true };
   const svg = chartToSvg({ ...drawing, series: [{ label: 'a & b', values: [2, null, NaN, 0], color: 1 }] }, () => '#000000');

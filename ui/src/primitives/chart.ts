@@ -41,6 +41,11 @@ export function nearest(x: ArrayLike<number>, wanted: number): number {
   return low < x.length ? low : -1;
 }
 
+/** Ticks between whole steps have the label of the step before: it is said once. */
+export function apart(labels: string[]): string[] {
+  return labels.map((label, at) => (at > 0 && label === labels[at - 1] ? '' : label));
+}
+
 /** The last value at or before a place, for series that are measured now and then. */
 export function valueAt(values: (number | null)[], index: number): number | null {
   for (let at = Math.min(index, values.length - 1); at >= 0; at -= 1) {
@@ -84,7 +89,8 @@ export function chartToSvg(drawing: ChartDrawing, color: (role: string) => strin
     parts.push(`<line x1="${box.left}" x2="${width - box.right}" y1="${place(down(tick))}" y2="${place(down(tick))}" stroke="${color('line')}"/>`);
     parts.push(text([box.left - 8, down(tick) + 4], format(log ? 10 ** tick : tick), 'muted', 'text-anchor="end"'));
   }
-  for (const tick of ticks(start, end, 7)) parts.push(text([across(tick), height - box.bottom + 18], formatX(tick), 'muted', 'text-anchor="middle"'));
+  const below = ticks(start, end, 7);
+  apart(below.map(formatX)).forEach((label, at) => parts.push(text([across(below[at]), height - box.bottom + 18], label, 'muted', 'text-anchor="middle"')));
   parts.push(text([width - box.right, height - 8], xLabel, 'muted', 'text-anchor="end"'));
   let legend = 20;
   for (const line of series) {
