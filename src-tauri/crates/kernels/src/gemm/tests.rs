@@ -1,5 +1,7 @@
 //! Every variant this machine can run against sums in f64, over shapes, strides and elements.
 
+#![expect(clippy::unwrap_used, reason = "a failed test should panic")]
+
 use super::element::Element;
 use super::{Bf16, F16, Into, Matrix, Product, Values, Variant};
 use ::gemm::Parallelism;
@@ -91,6 +93,28 @@ struct Case {
     mode: Into,
 }
 
+/// Opens the operands of all products at once.
+fn gather<'a>(
+    rest: &'a [(f32, Stored, Stored)],
+    done: &mut Vec<Product<'a>>,
+    finish: &mut dyn FnMut(&[Product<'_>]),
+) {
+    match rest {
+        [] => finish(done),
+        [(alpha, a, b), rest @ ..] => a.with(|a| {
+            b.with(|b| {
+                let mut products: Vec<Product<'_>> = done.clone();
+                products.push(Product {
+                    alpha: *alpha,
+                    a,
+                    b,
+                });
+                gather(rest, &mut products, finish);
+            });
+        }),
+    }
+}
+
 impl Case {
     fn run(&self, variant: Variant, parallelism: Parallelism) -> Vec<f32> {
         let (rows, columns) = (self.products[0].1.rows, self.products[0].2.columns);
@@ -99,26 +123,6 @@ impl Case {
         if self.mode == Into::Add {
             for row in c.chunks_mut(self.stride) {
                 row[..columns].fill(0.5);
-            }
-        }
-        fn gather<'a>(
-            rest: &'a [(f32, Stored, Stored)],
-            done: &mut Vec<Product<'a>>,
-            finish: &mut dyn FnMut(&[Product<'_>]),
-        ) {
-            match rest {
-                [] => finish(done),
-                [(alpha, a, b), rest @ ..] => a.with(|a| {
-                    b.with(|b| {
-                        let mut products: Vec<Product<'_>> = done.clone();
-                        products.push(Product {
-                            alpha: *alpha,
-                            a,
-                            b,
-                        });
-                        gather(rest, &mut products, finish);
-                    });
-                }),
             }
         }
         gather(&self.products, &mut Vec::new(), &mut |products| {
