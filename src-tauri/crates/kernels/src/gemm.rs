@@ -196,7 +196,7 @@ impl Variant {
                 mode,
                 products,
                 parallelism,
-            )
+            );
         }
     }
 

@@ -3,6 +3,10 @@
 use super::element::{Bf16, F16};
 use super::skinny::AT_ONCE;
 use super::vector::{Loads, Source, Tile, Unit};
+#[allow(
+    clippy::wildcard_imports,
+    reason = "twenty names that carry their own prefix"
+)]
 use std::arch::x86_64::*;
 
 pub(super) struct Avx2;
@@ -98,7 +102,7 @@ impl Unit for Avx2 {
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn tile<const ROWS: usize>(size: Tile, mut a: *const f32, mut b: *const f32, c: *mut f32) {
+unsafe fn tile<const ROWS: usize>(size: Tile, a: *const f32, b: *const f32, c: *mut f32) {
     let Tile {
         columns,
         depth,
@@ -114,33 +118,18 @@ unsafe fn tile<const ROWS: usize>(size: Tile, mut a: *const f32, mut b: *const f
         for row in 0..ROWS {
             _mm_prefetch::<_MM_HINT_T0>(c.wrapping_add(row * c_stride).cast());
         }
-        let mut sums = [[_mm256_setzero_ps(); 2]; ROWS];
-        if columns == 2 * LANES {
-            for _ in 0..depth {
-                let columns = [_mm256_loadu_ps(b), _mm256_loadu_ps(b.add(LANES))];
-                for (row, sums) in sums.iter_mut().enumerate() {
-                    let factor = _mm256_broadcast_ss(&*a.add(row));
-                    sums[0] = _mm256_fmadd_ps(factor, columns[0], sums[0]);
-                    sums[1] = _mm256_fmadd_ps(factor, columns[1], sums[1]);
-                }
-                a = a.add(ROWS);
-                b = b.wrapping_add(b_stride);
-            }
+        let sums = if columns == 2 * LANES {
+            multiply::<ROWS>(depth, a, b, b_stride, |b| {
+                [_mm256_loadu_ps(b), _mm256_loadu_ps(b.add(LANES))]
+            })
         } else {
-            for _ in 0..depth {
-                let columns = [
+            multiply::<ROWS>(depth, a, b, b_stride, |b| {
+                [
                     _mm256_maskload_ps(b, masks[0]),
                     _mm256_maskload_ps(b.wrapping_add(LANES), masks[1]),
-                ];
-                for (row, sums) in sums.iter_mut().enumerate() {
-                    let factor = _mm256_broadcast_ss(&*a.add(row));
-                    sums[0] = _mm256_fmadd_ps(factor, columns[0], sums[0]);
-                    sums[1] = _mm256_fmadd_ps(factor, columns[1], sums[1]);
-                }
-                a = a.add(ROWS);
-                b = b.wrapping_add(b_stride);
-            }
-        }
+                ]
+            })
+        };
         for (row, sums) in sums.iter().enumerate() {
             for (half, sum) in sums.iter().enumerate() {
                 let to = c.wrapping_add(row * c_stride + half * LANES);
@@ -152,6 +141,31 @@ unsafe fn tile<const ROWS: usize>(size: Tile, mut a: *const f32, mut b: *const f
             }
         }
     }
+}
+
+/// The sums of a tile, which stay in registers. `columns` reads two vectors of `b`.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+unsafe fn multiply<const ROWS: usize>(
+    depth: usize,
+    mut a: *const f32,
+    mut b: *const f32,
+    b_stride: usize,
+    columns: impl Fn(*const f32) -> [__m256; 2],
+) -> [[__m256; 2]; ROWS] {
+    let mut sums = [[_mm256_setzero_ps(); 2]; ROWS];
+    for _ in 0..depth {
+        let columns = columns(b);
+        for (row, sums) in sums.iter_mut().enumerate() {
+            // SAFETY: the caller promises `ROWS · depth` numbers.
+            let factor = _mm256_set1_ps(unsafe { *a.add(row) });
+            sums[0] = _mm256_fmadd_ps(factor, columns[0], sums[0]);
+            sums[1] = _mm256_fmadd_ps(factor, columns[1], sums[1]);
+        }
+        a = a.wrapping_add(ROWS);
+        b = b.wrapping_add(b_stride);
+    }
+    sums
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]

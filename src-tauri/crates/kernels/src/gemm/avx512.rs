@@ -3,6 +3,10 @@
 use super::element::{Bf16, F16};
 use super::skinny::AT_ONCE;
 use super::vector::{Loads, Source, Tile, Unit};
+#[allow(
+    clippy::wildcard_imports,
+    reason = "thirty names that carry their own prefix"
+)]
 use std::arch::x86_64::*;
 
 pub(super) struct Avx512;
@@ -84,7 +88,7 @@ impl Unit for Avx512 {
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-unsafe fn tile<const ROWS: usize>(size: Tile, mut a: *const f32, mut b: *const f32, c: *mut f32) {
+unsafe fn tile<const ROWS: usize>(size: Tile, a: *const f32, b: *const f32, c: *mut f32) {
     let Tile {
         columns,
         depth,
@@ -102,33 +106,18 @@ unsafe fn tile<const ROWS: usize>(size: Tile, mut a: *const f32, mut b: *const f
             _mm_prefetch::<_MM_HINT_T0>(to.cast());
             _mm_prefetch::<_MM_HINT_T0>(to.wrapping_add(LANES).cast());
         }
-        let mut sums = [[_mm512_setzero_ps(); 2]; ROWS];
-        if columns == 2 * LANES {
-            for _ in 0..depth {
-                let columns = [_mm512_loadu_ps(b), _mm512_loadu_ps(b.add(LANES))];
-                for row in 0..ROWS {
-                    let factor = _mm512_set1_ps(*a.add(row));
-                    sums[row][0] = _mm512_fmadd_ps(factor, columns[0], sums[row][0]);
-                    sums[row][1] = _mm512_fmadd_ps(factor, columns[1], sums[row][1]);
-                }
-                a = a.add(ROWS);
-                b = b.wrapping_add(b_stride);
-            }
+        let sums = if columns == 2 * LANES {
+            multiply::<ROWS>(depth, a, b, b_stride, |b| {
+                [_mm512_loadu_ps(b), _mm512_loadu_ps(b.add(LANES))]
+            })
         } else {
-            for _ in 0..depth {
-                let columns = [
+            multiply::<ROWS>(depth, a, b, b_stride, |b| {
+                [
                     _mm512_maskz_loadu_ps(masks[0], b),
                     _mm512_maskz_loadu_ps(masks[1], b.wrapping_add(LANES)),
-                ];
-                for row in 0..ROWS {
-                    let factor = _mm512_set1_ps(*a.add(row));
-                    sums[row][0] = _mm512_fmadd_ps(factor, columns[0], sums[row][0]);
-                    sums[row][1] = _mm512_fmadd_ps(factor, columns[1], sums[row][1]);
-                }
-                a = a.add(ROWS);
-                b = b.wrapping_add(b_stride);
-            }
-        }
+                ]
+            })
+        };
         for (row, sums) in sums.iter().enumerate() {
             for (half, sum) in sums.iter().enumerate() {
                 let to = c.wrapping_add(row * c_stride + half * LANES);
@@ -140,6 +129,31 @@ unsafe fn tile<const ROWS: usize>(size: Tile, mut a: *const f32, mut b: *const f
             }
         }
     }
+}
+
+/// The sums of a tile, which stay in registers. `columns` reads two vectors of `b`.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+#[inline]
+unsafe fn multiply<const ROWS: usize>(
+    depth: usize,
+    mut a: *const f32,
+    mut b: *const f32,
+    b_stride: usize,
+    columns: impl Fn(*const f32) -> [__m512; 2],
+) -> [[__m512; 2]; ROWS] {
+    let mut sums = [[_mm512_setzero_ps(); 2]; ROWS];
+    for _ in 0..depth {
+        let columns = columns(b);
+        for (row, sums) in sums.iter_mut().enumerate() {
+            // SAFETY: the caller promises `ROWS · depth` numbers.
+            let factor = _mm512_set1_ps(unsafe { *a.add(row) });
+            sums[0] = _mm512_fmadd_ps(factor, columns[0], sums[0]);
+            sums[1] = _mm512_fmadd_ps(factor, columns[1], sums[1]);
+        }
+        a = a.wrapping_add(ROWS);
+        b = b.wrapping_add(b_stride);
+    }
+    sums
 }
 
 /// Lanes lie one after the other: whole vectors are copied.

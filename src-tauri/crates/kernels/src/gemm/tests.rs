@@ -1,5 +1,7 @@
 //! Every variant this machine can run against sums in f64, over shapes, strides and elements.
 
+#![expect(clippy::unwrap_used, reason = "a failed test should panic")]
+
 use super::element::Element;
 use super::{Bf16, F16, Into, Matrix, Product, Values, Variant};
 use ::gemm::Parallelism;
@@ -91,6 +93,28 @@ struct Case {
     mode: Into,
 }
 
+/// Opens the operands of all products at once.
+fn gather<'a>(
+    rest: &'a [(f32, Stored, Stored)],
+    done: &mut Vec<Product<'a>>,
+    finish: &mut dyn FnMut(&[Product<'_>]),
+) {
+    match rest {
+        [] => finish(done),
+        [(alpha, a, b), rest @ ..] => a.with(|a| {
+            b.with(|b| {
+                let mut products: Vec<Product<'_>> = done.clone();
+                products.push(Product {
+                    alpha: *alpha,
+                    a,
+                    b,
+                });
+                gather(rest, &mut products, finish);
+            });
+        }),
+    }
+}
+
 impl Case {
     fn run(&self, variant: Variant, parallelism: Parallelism) -> Vec<f32> {
         let (rows, columns) = (self.products[0].1.rows, self.products[0].2.columns);
@@ -99,26 +123,6 @@ impl Case {
         if self.mode == Into::Add {
             for row in c.chunks_mut(self.stride) {
                 row[..columns].fill(0.5);
-            }
-        }
-        fn gather<'a>(
-            rest: &'a [(f32, Stored, Stored)],
-            done: &mut Vec<Product<'a>>,
-            finish: &mut dyn FnMut(&[Product<'_>]),
-        ) {
-            match rest {
-                [] => finish(done),
-                [(alpha, a, b), rest @ ..] => a.with(|a| {
-                    b.with(|b| {
-                        let mut products: Vec<Product<'_>> = done.clone();
-                        products.push(Product {
-                            alpha: *alpha,
-                            a,
-                            b,
-                        });
-                        gather(rest, &mut products, finish);
-                    });
-                }),
             }
         }
         gather(&self.products, &mut Vec::new(), &mut |products| {
@@ -293,5 +297,69 @@ fn halves_are_widened_exactly() {
             "{bits:#x}"
         );
         assert_eq!(Bf16(bits).widen().to_bits(), u32::from(bits) << 16);
+    }
+}
+
+/// Nanoseconds of processor time of this thread, as Linux counts them; it does not see neighbours.
+fn processor_time() -> f64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    text.split(' ').next().unwrap().parse().unwrap()
+}
+
+/// What docs/performance.md quotes: `cargo test --workspace --lib speed_of -- --ignored
+/// --nocapture`. One thread, processor time, the best of some interleaved tries, over the products
+/// of the step that `make bench` measures.
+#[test]
+#[ignore = "measures"]
+#[expect(clippy::print_stdout, reason = "its output is its purpose")]
+fn speed_of_every_variant() {
+    for (m, k, n) in [
+        (1024, 1024, 1024),
+        (1024, 1024, 2816),
+        (1024, 2816, 1024),
+        (1024, 1024, 256),
+        (342, 1024, 32_000),
+        (342, 32_000, 1024),
+        (1024, 1024, 8),
+        (1024, 8, 1024),
+        (8, 1024, 1024),
+        (1, 1024, 2816),
+    ] {
+        let a = Stored::new(m, k, 0, false, 0, 1);
+        for transposed in [true, false] {
+            let b = Stored::new(k, n, 0, transposed, 0, 2);
+            let variants: Vec<Variant> = Variant::available().collect();
+            let mut best = vec![f64::MAX; variants.len()];
+            let mut c = vec![0.0; m * n];
+            a.with(|a| {
+                b.with(|b| {
+                    let product = [Product { alpha: 1.0, a, b }];
+                    for _ in 0..3 {
+                        for (best, variant) in best.iter_mut().zip(&variants) {
+                            // The clock has steps of milliseconds.
+                            let (started, mut count) = (processor_time(), 0.0);
+                            let spent = loop {
+                                variant.sum(&mut c, n, Into::Replace, &product, Parallelism::None);
+                                count += 1.0;
+                                let spent = processor_time() - started;
+                                if spent > 1e8 {
+                                    break spent;
+                                }
+                            };
+                            *best = best.min(spent / count);
+                        }
+                    }
+                });
+            });
+            let layout = if transposed { "x·Wᵀ" } else { "dy·W" };
+            let speeds: Vec<String> = variants
+                .iter()
+                .zip(&best)
+                .map(|(variant, best)| {
+                    format!("{variant:?} {:.0}", 2.0 * (m * k * n) as f64 / best)
+                })
+                .collect();
+            println!("{m} × {k} × {n}, {layout}: {} GFLOP/s", speeds.join(", "));
+        }
     }
 }

@@ -86,17 +86,6 @@ pub(super) fn pack<U: Unit>(panel: &mut [f32], matrix: &Matrix<'_>, part: Part, 
     if part.lanes == 0 || part.depth == 0 {
         return;
     }
-    fn source<E>(values: &[E], matrix: &Matrix<'_>, part: Part) -> Source<E> {
-        let offset = part.first * matrix.row_stride + part.start * matrix.column_stride;
-        Source {
-            values: values[offset..].as_ptr(),
-            lanes: part.lanes,
-            lane_stride: matrix.row_stride,
-            depth: part.depth,
-            depth_stride: matrix.column_stride,
-            width: part.width,
-        }
-    }
     let to = panel.as_mut_ptr();
     // SAFETY: `Matrix::new` bounds every element of the matrix, and the assertions above bound the
     // part and the panel. A `Unit` is only ever named after it was detected.
@@ -106,6 +95,18 @@ pub(super) fn pack<U: Unit>(panel: &mut [f32], matrix: &Matrix<'_>, part: Part, 
             Values::Bf16(values) => U::pack(to, source(values, matrix, part), scale),
             Values::F16(values) => U::pack(to, source(values, matrix, part), scale),
         }
+    }
+}
+
+fn source<E>(values: &[E], matrix: &Matrix<'_>, part: Part) -> Source<E> {
+    let offset = part.first * matrix.row_stride + part.start * matrix.column_stride;
+    Source {
+        values: values[offset..].as_ptr(),
+        lanes: part.lanes,
+        lane_stride: matrix.row_stride,
+        depth: part.depth,
+        depth_stride: matrix.column_stride,
+        width: part.width,
     }
 }
 
