@@ -382,7 +382,9 @@ fn attune_reads_back_every_kind() {
         let untouched = load("base").logits(&batch).unwrap();
         adapted.attach_lora(&LoraConfig::default(), 1).unwrap();
         let again = adapted.logits(&batch).unwrap();
-        assert_eq!(difference::of_tensors(&again, &untouched), 0.0, "{what}");
+        // A fresh adapter adds nothing, but in one product with it the sums are rounded otherwise.
+        let apart = difference::of_tensors(&again, &untouched);
+        assert!(apart < 1e-5, "{what}: {apart}");
     }
 }
 

@@ -48,8 +48,14 @@ impl Rotary {
         }
         let needed = positions.iter().max().map_or(0, |last| *last as usize + 1);
         // Tables are replaced whole, so a thread that panicked left them sound.
-        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
-        let mut tables = tables.clone();
+        // The lock is given back at once: it is taken again to grow.
+        let known = || {
+            self.tables
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone()
+        };
+        let mut tables = known();
         if needed > tables.cos.dim(0)? {
             tables = by_position(&self.rope, needed.next_power_of_two(), &self.device)?.into();
             *self.tables.write().unwrap_or_else(PoisonError::into_inner) = tables.clone();
@@ -190,5 +196,34 @@ fn scaled(rope: &Rope, pair: usize, frequency: f64, length: usize) -> f64 {
             };
             frequency / divisors[pair]
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::{FIRST, Rotary};
+    use crate::Rope;
+    use candle_core::Device;
+
+    /// Tables once waited for the lock they held themselves.
+    #[test]
+    fn tables_grow_with_the_longest_sample() {
+        let rope = Rope {
+            theta: 10_000.0,
+            rotary_dim: 8,
+            scaling: None,
+        };
+        let rotary = Rotary::new(&rope, &Device::Cpu).unwrap();
+        let rows = |length: usize| {
+            let positions: Vec<u32> = (0..length as u32).collect();
+            let angles = rotary.angles(&positions, &vec![length; length]).unwrap();
+            assert!(angles.rows.is_none());
+            angles.tables.cos.dim(0).unwrap()
+        };
+        assert_eq!(rows(10), FIRST);
+        assert_eq!(rows(FIRST + 1), 2 * FIRST);
+        assert_eq!(rows(10), 2 * FIRST);
     }
 }

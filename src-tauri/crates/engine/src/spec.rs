@@ -19,7 +19,7 @@ mod tests;
 use crate::files::at;
 use crate::{Error, Result};
 use config::Config;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 use std::path::Path;
 
@@ -29,7 +29,7 @@ pub(crate) use layout::LinearShape;
 pub use rope::{Rope, RopeScaling};
 
 /// How rows are normalised.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NormKind {
     /// RMSNorm.
@@ -41,7 +41,7 @@ pub enum NormKind {
 }
 
 /// Where a block normalises.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NormPlacement {
     /// What enters attention and MLP.
@@ -53,7 +53,7 @@ pub enum NormPlacement {
 }
 
 /// How queries and keys are normalised before they are rotated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum QkNorm {
     /// Each head, all by one weight `(head_dim)`.
@@ -65,7 +65,7 @@ pub enum QkNorm {
 }
 
 /// What attention and MLP read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Residual {
     /// The MLP reads the residual stream after attention was added to it.
@@ -77,7 +77,7 @@ pub enum Residual {
 }
 
 /// How queries, keys and values are projected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum QkvProjection {
     /// By three matrices.
@@ -89,7 +89,7 @@ pub enum QkvProjection {
 }
 
 /// The matrices of the MLP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MlpKind {
     /// `down(act(gate(x)) · up(x))`
@@ -101,7 +101,7 @@ pub enum MlpKind {
 }
 
 /// The MLP's non-linearity, by its name in `hidden_act`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Activation {
     /// `x · sigmoid(x)`
     #[serde(rename = "silu")]
@@ -115,7 +115,7 @@ pub enum Activation {
 }
 
 /// What differs between blocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct LayerSpec {
     /// How many positions back a query sees, itself included; all without one.
     pub window: Option<usize>,
@@ -125,7 +125,7 @@ pub struct LayerSpec {
 
 /// Sizes and features of a decoder. Names are those of transformers' `config.json` where it has
 /// one.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ModelSpec {
     /// Family: what its files call things. Features are the fields below.
     pub family: Family,

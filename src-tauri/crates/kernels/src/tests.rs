@@ -7,9 +7,12 @@
     reason = "`crate::rope` is the function, `rope` its module"
 )]
 
+mod activations;
+mod norms;
+
 use crate::{
-    AdamW, Attention, Gelu, LayerNormGradients, Logits, Rotation, Span, Term, Transpose, adamw,
-    cross_entropy, gelu, layer_norm, matmul, rms_norm, rope, swiglu,
+    AdamW, Attention, Logits, Rotation, Span, Term, Transpose, adamw, cross_entropy, matmul,
+    rms_norm, rope, swiglu,
 };
 use candle_core::{DType, Device, Result, Tensor};
 use rand::{Rng, SeedableRng};
@@ -187,85 +190,6 @@ fn rms_norm_gradients() -> Result<()> {
                 "dw",
             );
         }
-    }
-    Ok(())
-}
-
-#[test]
-fn layer_norm_gradients() -> Result<()> {
-    let rng = &mut ChaCha8Rng::seed_from_u64(21);
-    for (rows, width) in [(3, 20), (130, 5)] {
-        let (x, dy) = (random(rng, (rows, width)), random(rng, (rows, width)));
-        // A mean far from zero must not cost digits.
-        let x = (x + 3.0)?;
-        let vector = |rng: &mut ChaCha8Rng| random(rng, (1, width)).flatten_all();
-        let (w, b) = (vector(rng)?, vector(rng)?);
-        let y = crate::layer_norm(&x, &w, Some(&b), 1e-5)?;
-        assert_close(
-            &y,
-            &layer_norm::composed(&x, &w, Some(&b), 1e-5)?,
-            1e-5,
-            "forward",
-        );
-        let plain = crate::layer_norm(&x, &w, None, 1e-5)?;
-        assert_close(&plain.broadcast_add(&b)?, &y, 1e-5, "without bias");
-        let (mut dw, mut db) = (w.zeros_like()?, w.zeros_like()?);
-        let (mut dw2, mut db2) = (w.zeros_like()?, w.zeros_like()?);
-        let gradients = LayerNormGradients {
-            weight: Some(&mut dw),
-            bias: Some(&mut db),
-        };
-        let dx = crate::layer_norm_backward(&x, &w, 1e-5, &dy, gradients)?;
-        let gradients = LayerNormGradients {
-            weight: Some(&mut dw2),
-            bias: Some(&mut db2),
-        };
-        let dx2 = layer_norm::backward_composed(&x, &w, 1e-5, &dy, gradients)?;
-        assert_close(&dx, &dx2, 1e-5, "dx");
-        assert_close(&dw, &dw2, 1e-5, "dw");
-        assert_close(&db, &db2, 1e-5, "db");
-        if rows < 10 {
-            let loss = |x: &Tensor, w: &Tensor, b: &Tensor| {
-                dot(&crate::layer_norm(x, w, Some(b), 1e-5).unwrap(), &dy)
-            };
-            assert_gradient(&x, &dx, |x| loss(x, &w, &b), "dx");
-            assert_gradient(&w, &dw, |w| loss(&x, w, &b), "dw");
-            assert_gradient(&b, &db, |b| loss(&x, &w, b), "db");
-        }
-    }
-    Ok(())
-}
-
-#[test]
-fn gelu_gradients() -> Result<()> {
-    let rng = &mut ChaCha8Rng::seed_from_u64(22);
-    let (x, up, dy) = (
-        (random(rng, (4, 9)) * 3.0)?,
-        random(rng, (4, 9)),
-        random(rng, (4, 9)),
-    );
-    for (kind, candles) in [(Gelu::Exact, x.gelu_erf()?), (Gelu::Tanh, x.gelu()?)] {
-        let y = crate::gelu(&x, kind)?;
-        assert_close(&y, &candles, 1e-6, "candle's");
-        let (value, slope) = gelu::composed(&x, kind)?;
-        assert_close(&y, &value, 1e-6, "forward");
-        let dx = crate::gelu_backward(&x, &dy, kind)?;
-        assert_close(&dx, &(slope * &dy)?, 1e-6, "dx");
-        assert_gradient(&x, &dx, |x| dot(&crate::gelu(x, kind).unwrap(), &dy), "dx");
-
-        let gated = |x: &Tensor, up: &Tensor| crate::geglu(x, up, kind).unwrap();
-        assert_close(
-            &gated(&x, &up),
-            &gelu::geglu_composed(&x, &up, kind)?,
-            1e-6,
-            "gated",
-        );
-        let (dgate, dup) = crate::geglu_backward(&x, &up, &dy, kind)?;
-        let (dgate2, dup2) = gelu::geglu_backward_composed(&x, &up, &dy, kind)?;
-        assert_close(&dgate, &dgate2, 1e-6, "dgate");
-        assert_close(&dup, &dup2, 1e-6, "dup");
-        assert_gradient(&x, &dgate, |x| dot(&gated(x, &up), &dy), "dgate");
-        assert_gradient(&up, &dup, |up| dot(&gated(&x, up), &dy), "dup");
     }
     Ok(())
 }

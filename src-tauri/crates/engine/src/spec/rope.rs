@@ -2,11 +2,11 @@
 
 use super::config::Config;
 use crate::{Error, Result};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 /// Rotary position embedding (Su et al., 2021).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Rope {
     /// Base of the frequencies.
     pub theta: f64,
@@ -17,7 +17,7 @@ pub struct Rope {
 }
 
 /// How rotary frequencies are stretched beyond the length a model was pretrained on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "rope_type", rename_all = "lowercase")]
 pub enum RopeScaling {
     /// All frequencies divided by `factor`.

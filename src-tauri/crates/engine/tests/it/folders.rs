@@ -2,7 +2,7 @@
 
 use crate::common::{decoder, samples, spec};
 use attune_data::Batch;
-use attune_engine::{DType, Decoder, Device, Error, LINEAR_MODULES, ModelSpec, TargetModules};
+use attune_engine::{DType, Decoder, Device, Error, ModelSpec, TargetModules};
 use std::path::Path;
 
 fn load(folder: &Path) -> Result<Decoder, Error> {
@@ -83,7 +83,8 @@ fn a_merged_adapter_computes_what_base_and_adapter_do() {
     tuned.save_adapter(&adapter_folder).unwrap();
     let mut loaded = load(&folder).unwrap();
     let config = loaded.load_adapter(&adapter_folder).unwrap();
-    let targets = TargetModules::Names(LINEAR_MODULES.map(str::to_owned).to_vec());
+    let modules = loaded.spec().linear_modules();
+    let targets = TargetModules::Names(modules.into_iter().map(str::to_owned).collect());
     assert_eq!((config.r, config.target_modules), (3, targets));
     assert_eq!(logits(&loaded), logits(&tuned));
 }
