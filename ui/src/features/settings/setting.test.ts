@@ -17,6 +17,8 @@ describe('settings', () => {
   });
 
   test('values read as a person would write them', () => {
+    expect(valueText(of('lora_init'), 'pissa')).toBe('PiSSA');
+    expect(valueText(of('optimizer'), 'AdamW8bit')).toBe('AdamW8bit');
     expect(valueText(of('learning_rate'), 0.0001)).toBe('1e-4');
     expect(valueText(of('packing'), true)).toBe('on');
     expect(valueText(of('stop_tokens'), [])).toBe('none');

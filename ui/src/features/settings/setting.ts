@@ -24,8 +24,11 @@ export function sameValue(one: JsonValue | undefined, other: JsonValue | undefin
   return (one ?? null) === (other ?? null);
 }
 
+/** Choices whose field writes them otherwise than by a first capital. */
+const written: Record<string, string> = { pissa: 'PiSSA', nf4: 'NF4' };
+
 /** A choice as it reads in a sentence: `Last`, but `bfloat16`. */
-export const choiceTitle = (choice: string): string => (/\d/.test(choice) ? choice : choice.charAt(0).toUpperCase() + choice.slice(1));
+export const choiceTitle = (choice: string): string => written[choice] ?? (/\d/.test(choice) ? choice : choice.charAt(0).toUpperCase() + choice.slice(1));
 
 /** A value in words: `on`, `2e-4`, `every linear layer`. */
 export function valueText(definition: SettingDefinition, value: JsonValue | undefined): string {
