@@ -10,6 +10,7 @@ mod equivalence;
 mod export;
 mod fixture;
 mod optimizers;
+mod quantised;
 mod subject;
 mod table;
 

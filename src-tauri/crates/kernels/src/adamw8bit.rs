@@ -13,7 +13,7 @@ const BLOCK: usize = 256;
 
 /// The values a code can stand for, in rising order: signed for the first moment, unsigned for
 /// the second.
-static SIGNED: LazyLock<[f32; 256]> = LazyLock::new(|| dynamic_map(true));
+pub(crate) static SIGNED: LazyLock<[f32; 256]> = LazyLock::new(|| dynamic_map(true));
 static UNSIGNED: LazyLock<[f32; 256]> = LazyLock::new(|| dynamic_map(false));
 
 /// bitsandbytes' `create_dynamic_map`: seven decades, each with twice the steps of the one below.
