@@ -11,6 +11,7 @@ mod equivalence;
 mod export;
 mod fixture;
 mod optimizers;
+mod quantised;
 mod sizes;
 mod subject;
 mod table;

@@ -1,4 +1,5 @@
-//! One side of the step benchmark: `lora_step FOLDER STEPS`.
+//! One side of the step benchmark: `lora_step FOLDER STEPS [WEIGHTS]`, where `WEIGHTS` is what the
+//! frozen model is held as: `float32`, `bfloat16`, `int8` or `nf4`.
 //!
 //! Trains the adapter in `FOLDER/adapter` over the model in `FOLDER` and prints its steps as one JSON line.
 //! The other side is `tests/bench/peer.py`; `make bench` runs both in turn.
@@ -9,7 +10,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use attune_data::Sample;
-use attune_engine::{Control, Decoder, Schedule, TrainEvent, TrainOptions, train};
+use attune_engine::{
+    Control, Decoder, Schedule, TrainEvent, TrainOptions, WeightType, peak_memory, train,
+};
 use candle_core::{DType, Device};
 use nix::sys::resource::{UsageWho, getrusage};
 
@@ -25,10 +28,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let (Some(folder), Some(steps)) = (arguments.next().map(PathBuf::from), arguments.next())
     else {
-        return Err("usage: lora_step FOLDER STEPS".into());
+        return Err("usage: lora_step FOLDER STEPS [WEIGHTS]".into());
     };
     let steps: usize = steps.parse()?;
-    let mut decoder = Decoder::load(&folder, DType::F32, &Device::Cpu, &mut |_| ())?;
+    let weights = match arguments.next().as_deref() {
+        None | Some("float32") => WeightType::Float(DType::F32),
+        Some("bfloat16") => WeightType::Float(DType::BF16),
+        Some("int8") => WeightType::Int8,
+        Some("nf4") => WeightType::Nf4,
+        Some(other) => return Err(format!("no weights are held as {other}").into()),
+    };
+    let start = Moment::now();
+    let mut decoder = Decoder::load(&folder, weights, &Device::Cpu, &mut |_| ())?;
+    let loading = Moment::now().cpu.saturating_sub(start.cpu);
     decoder.load_adapter(&folder.join("adapter"))?;
     let samples: Vec<Sample> = (0..steps * SAMPLES)
         .map(|index| sample(index / SAMPLES, index % SAMPLES))
@@ -63,6 +75,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         .map(|pair| pair[1].cpu.saturating_sub(pair[0].cpu).as_secs_f64())
         .collect();
     let line = serde_json::json!({
+        "weight_bytes": decoder.spec().frozen_bytes(weights),
+        "loading_cpu_seconds": loading.as_secs_f64(),
+        "peak_memory": peak_memory(),
         "losses": losses,
         "seconds": seconds,
         "cpu_seconds": cpu_seconds,

@@ -4,7 +4,7 @@
 //! activation is f32.
 
 use crate::spec::{LinearShape, MlpKind, ModelSpec, NormPlacement, QkvProjection, Residual};
-use crate::{LoraConfig, LoraInit, OptimizerKind, Result};
+use crate::{LoraConfig, LoraInit, OptimizerKind, Result, WeightType};
 
 /// Bytes of an f32.
 const F32: u64 = 4;
@@ -21,8 +21,8 @@ pub struct Workload<'a> {
     pub lora: Option<&'a LoraConfig>,
     /// The rule of a step.
     pub optimizer: OptimizerKind,
-    /// Bytes of a frozen weight.
-    pub weight_bytes: u64,
+    /// What frozen matrices are held as.
+    pub weights: WeightType,
     /// Tokens of a micro-batch.
     pub tokens: u64,
     /// Whether blocks keep only their input.
@@ -57,15 +57,15 @@ impl Footprint {
         let (weights, adapter) = match work.lora {
             // PiSSA keeps what it started from.
             Some(lora) if lora.init_lora_weights == LoraInit::Pissa => {
-                (parameters * work.weight_bytes, 2 * trained * F32)
+                (spec.frozen_bytes(work.weights), 2 * trained * F32)
             }
-            Some(_) => (parameters * work.weight_bytes, trained * F32),
+            Some(_) => (spec.frozen_bytes(work.weights), trained * F32),
             None => (parameters * F32, 0),
         };
-        // Our matrix kernels widen 2-byte weights while they pack them; elsewhere it is done one
+        // Our matrix kernels widen smaller weights while they pack them; elsewhere it is done one
         // matrix at a time.
         let packs = cfg!(target_arch = "x86_64");
-        let widened = if work.lora.is_some() && work.weight_bytes < F32 && !packs {
+        let widened = if work.lora.is_some() && !work.weights.is_f32() && !packs {
             let linears = spec.linears();
             let matrices = linears.iter().map(|linear| linear.out * linear.input);
             let largest = matrices.chain([spec.hidden_size * spec.vocab_size]).max();
@@ -202,6 +202,21 @@ impl ModelSpec {
         Ok(shapes)
     }
 
+    /// Bytes of a frozen model, exactly.
+    pub fn frozen_bytes(&self, weights: WeightType) -> u64 {
+        let outside = [self.embedding_name(), self.head_name()];
+        let tensors = self.tensors().into_iter();
+        tensors
+            .map(|(name, shape)| match shape[..] {
+                [rows, columns] if outside.contains(&name) => {
+                    (rows * columns * weights.float().size_in_bytes()) as u64
+                }
+                [rows, columns] => weights.linear_bytes(rows, columns),
+                _ => shape.iter().product::<usize>() as u64 * F32,
+            })
+            .sum()
+    }
+
     /// Weights of an adapter, with what it trains whole.
     pub fn adapter_parameters(&self, lora: &LoraConfig) -> Result<u64> {
         Ok(count(&self.trained_shapes(Some(lora))?))
@@ -238,7 +253,8 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
-    use crate::{Decoder, Device, TargetModules};
+    use crate::{DType, Decoder, Device, TargetModules};
+    use attune_kernels::Operand;
     use serde_json::json;
 
     fn spec() -> ModelSpec {
@@ -293,13 +309,55 @@ mod tests {
         }
     }
 
+    /// What a loaded model takes is what was said, to the byte, whatever its weights are held as.
+    #[test]
+    fn frozen_weights_take_the_bytes_they_are_said_to_take() {
+        let folder = tempfile::tempdir().unwrap();
+        for model_type in ["llama", "gemma2", "phi3", "gpt_neox"] {
+            let config = json!({
+                "model_type": model_type, "hidden_size": 64, "intermediate_size": 150,
+                "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 4,
+                "vocab_size": 301, "head_dim": 16, "tie_word_embeddings": false,
+            });
+            let spec = ModelSpec::from_json(&config).unwrap();
+            let place = folder.path().join(model_type);
+            let decoder = Decoder::random(&spec, 1, &Device::Cpu).unwrap();
+            decoder.save_folder(&place, DType::F32, None).unwrap();
+            let mut last = u64::MAX;
+            for weights in [
+                WeightType::Float(DType::F32),
+                WeightType::Float(DType::BF16),
+                WeightType::Int8,
+                WeightType::Nf4,
+            ] {
+                let decoder = Decoder::load(&place, weights, &Device::Cpu, &mut |_| ()).unwrap();
+                let mut bytes = 0;
+                decoder.visit(&mut |parameter| {
+                    bytes += match parameter.operand() {
+                        Operand::Quantised(matrix) => matrix.bytes(),
+                        Operand::Tensor(tensor) => {
+                            tensor.elem_count() * tensor.dtype().size_in_bytes()
+                        }
+                    } as u64;
+                });
+                assert_eq!(
+                    bytes,
+                    spec.frozen_bytes(weights),
+                    "{model_type} {weights:?}"
+                );
+                assert!(bytes < last, "{weights:?}");
+                last = bytes;
+            }
+        }
+    }
+
     #[test]
     fn every_lever_makes_it_smaller() {
         let (spec, lora) = (spec(), LoraConfig::default());
         let large = Workload {
             lora: Some(&lora),
             optimizer: OptimizerKind::AdamW,
-            weight_bytes: 4,
+            weights: WeightType::Float(DType::F32),
             tokens: 1024,
             recompute: false,
         };

@@ -31,6 +31,7 @@ mod score;
 mod spec;
 mod speed;
 mod train;
+mod weight_type;
 mod weights;
 
 pub use candle_core::{DType, Device};
@@ -53,3 +54,4 @@ pub use spec::{
 };
 pub use speed::matrix_speed;
 pub use train::{Control, Outcome, Request, TrainOptions, train};
+pub use weight_type::WeightType;

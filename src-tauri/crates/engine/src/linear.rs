@@ -54,7 +54,7 @@ impl Linear {
     /// Adds a fresh adapter: `A` uniform as `torch.nn.Linear` starts, `B` zero and the magnitude
     /// the rows' own, so that the layer computes what it did.
     pub(crate) fn attach_lora(&mut self, config: &LoraConfig, rng: &mut ChaCha8Rng) -> Result<()> {
-        let (out, input) = self.weight.value.dims2()?;
+        let (out, input) = self.weight.operand().dims2()?;
         let r = config.rank(self.name())?;
         let bound = 1.0 / (input as f32).sqrt();
         let a: Vec<f32> = (0..r * input)
@@ -64,7 +64,7 @@ impl Linear {
         let a = Tensor::from_vec(a, (r, input), &Device::Cpu)?.to_device(device)?;
         let b = Tensor::zeros((out, r), DType::F32, device)?;
         let magnitude = if config.use_dora {
-            Some(low_rank_row_norms(&self.weight.value, &b, &a, 0.0)?)
+            Some(low_rank_row_norms(self.weight.operand(), &b, &a, 0.0)?)
         } else {
             None
         };
@@ -106,17 +106,17 @@ impl Linear {
     /// The weights with the adapter in them, in f32.
     pub(crate) fn merged(&self) -> Result<Tensor> {
         match &self.lora {
-            Some(lora) => lora.merged(&self.weight.value),
-            None => Ok(self.weight.value.to_dtype(DType::F32)?),
+            Some(lora) => lora.merged(&self.weight),
+            None => Ok(self.weight.dense()?.to_dtype(DType::F32)?),
         }
     }
 
     /// `x (N, in)` to `y (N, out)`.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<(Tensor, Saved)> {
         let (mut y, saved) = match &self.lora {
-            None => (matmul(x, &self.weight.value, Transpose::Right)?, None),
+            None => (matmul(x, self.weight.operand(), Transpose::Right)?, None),
             Some(lora) => {
-                let (y, saved) = lora.forward(x, &self.weight.value)?;
+                let (y, saved) = lora.forward(x, self.weight.operand())?;
                 (y, Some(saved))
             }
         };
@@ -146,7 +146,7 @@ impl Linear {
             _ => None,
         };
         let Some(dx) = dx else { return Ok(()) };
-        let weight = &self.weight.value;
+        let weight = self.weight.operand();
         *dx = Some(match (&self.lora, upstream, dx.take()) {
             (Some(lora), Some(upstream), sum) => lora.input_gradient(&upstream, weight, dy, sum)?,
             (_, _, None) => matmul(dy, weight, Transpose::Neither)?,

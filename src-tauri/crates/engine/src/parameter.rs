@@ -1,7 +1,8 @@
 //! A tensor of the model and, when it is trained, its gradient.
 
 use crate::Result;
-use candle_core::{DType, Tensor};
+use attune_kernels::{Operand, QuantisedMatrix};
+use candle_core::{DType, Device, Tensor};
 
 /// A named tensor. Frozen unless made trainable.
 #[derive(Debug)]
@@ -9,8 +10,10 @@ pub(crate) struct Parameter {
     /// The name transformers or PEFT gives it, such as
     /// `model.layers.0.self_attn.q_proj.lora_A.weight`.
     pub(crate) name: String,
-    /// The weights; f32 when trained.
+    /// The weights; f32 when trained. Empty where they are quantised.
     pub(crate) value: Tensor,
+    /// A frozen matrix in few bits.
+    quantised: Option<QuantisedMatrix>,
     gradient: Option<Tensor>,
     /// The weights before an adapter trained them whole.
     base: Option<Tensor>,
@@ -21,8 +24,45 @@ impl Parameter {
         Self {
             name,
             value,
+            quantised: None,
             gradient: None,
             base: None,
+        }
+    }
+
+    pub(crate) fn quantised(
+        name: String,
+        matrix: QuantisedMatrix,
+        device: &Device,
+    ) -> Result<Self> {
+        let mut parameter = Self::frozen(name, Tensor::zeros(0, DType::F32, device)?);
+        parameter.quantised = Some(matrix);
+        Ok(parameter)
+    }
+
+    pub(crate) fn is_quantised(&self) -> bool {
+        self.quantised.is_some()
+    }
+
+    /// A matrix as products read it.
+    pub(crate) fn operand(&self) -> Operand<'_> {
+        match &self.quantised {
+            Some(matrix) => matrix.into(),
+            None => (&self.value).into(),
+        }
+    }
+
+    /// Replaces the weights by a tensor.
+    pub(crate) fn set_value(&mut self, value: Tensor) {
+        self.value = value;
+        self.quantised = None;
+    }
+
+    /// The weights as a tensor; quantised ones in f32.
+    pub(crate) fn dense(&self) -> Result<Tensor> {
+        match &self.quantised {
+            Some(matrix) => Ok(matrix.dequantise()?.to_device(self.value.device())?),
+            None => Ok(self.value.clone()),
         }
     }
 
@@ -35,7 +75,8 @@ impl Parameter {
     /// Widens the weights to f32 and gives them a gradient of zeros.
     pub(crate) fn make_trainable(&mut self) -> Result<()> {
         // A copy of its own: it will be changed in place.
-        self.value = self.value.to_dtype(DType::F32)?.copy()?;
+        self.value = self.dense()?.to_dtype(DType::F32)?.copy()?;
+        self.quantised = None;
         self.gradient = Some(self.value.zeros_like()?);
         Ok(())
     }
@@ -91,6 +132,12 @@ impl Parameter {
 
     /// Number of weights.
     pub(crate) fn count(&self) -> u64 {
-        self.value.elem_count() as u64
+        match &self.quantised {
+            Some(matrix) => {
+                let (rows, columns) = matrix.dims();
+                (rows * columns) as u64
+            }
+            None => self.value.elem_count() as u64,
+        }
     }
 }

@@ -102,6 +102,14 @@ impl Weights {
         Ok(file.load(name, device)?.to_dtype(dtype)?)
     }
 
+    /// What is wrong with the values of the tensor `name`.
+    pub(crate) fn broken(&self, name: &str, error: &candle_core::Error) -> Error {
+        Error::BrokenWeights {
+            path: self.folder.clone(),
+            reason: format!("`{name}`: {}", plain(error)),
+        }
+    }
+
     /// What the files call a tensor that is not there by its own name.
     fn stored<'a>(&'a self, name: &'a str) -> &'a str {
         match &self.renamed {

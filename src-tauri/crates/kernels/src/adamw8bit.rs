@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 const BLOCK: usize = 256;
 
 /// Signed for the first moment, unsigned for the second.
-static SIGNED: LazyLock<Map> = LazyLock::new(|| Map::new(true));
+pub(crate) static SIGNED: LazyLock<Map> = LazyLock::new(|| Map::new(true));
 static UNSIGNED: LazyLock<Map> = LazyLock::new(|| Map::new(false));
 
 /// Bits of an f32 below those that name a bin: six of the mantissa are left.
@@ -23,9 +23,9 @@ const FIRST_BIN: u32 = 103 << 6;
 const BINS: usize = (24 << 6) + 1;
 
 /// The values a code can stand for.
-struct Map {
+pub(crate) struct Map {
     /// In rising order.
-    values: [f32; 256],
+    pub(crate) values: [f32; 256],
     /// Between a value and the next.
     middles: [f32; 255],
     /// The code nearest to the lowest number of each bin, of positive and of negative ones: from

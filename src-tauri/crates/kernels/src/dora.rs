@@ -1,29 +1,37 @@
 //! What weight decomposition (DoRA, Liu et al., 2024) adds to a low-rank adapter: the norms of
 //! the adapted matrix's rows, and factors on the columns of a result.
 
-use crate::storage::{as_f32, from_values, on_cpu, update, view};
+use crate::gemm::Values;
+use crate::operand::Operand;
+use crate::storage::{from_values, on_cpu, update, view};
 use candle_core::{D, Device, Result, Tensor};
 use rayon::prelude::*;
 
 /// Euclidean norm of each row of `weight (out, in) + scale · b (out, r) · a (r, in)`: `(out)`. The
-/// sum is formed row by row, never as a whole.
-pub fn low_rank_row_norms(weight: &Tensor, b: &Tensor, a: &Tensor, scale: f32) -> Result<Tensor> {
-    let weight = as_f32(weight)?;
-    if !on_cpu(&weight) {
-        return norms_composed(&weight, b, a, scale);
+/// sum is formed row by row, never as a whole; `weight` may be f16, bf16 or quantised.
+pub fn low_rank_row_norms<'a>(
+    weight: impl Into<Operand<'a>>,
+    b: &Tensor,
+    a: &Tensor,
+    scale: f32,
+) -> Result<Tensor> {
+    let weight = weight.into();
+    if !on_cpu(a) {
+        return norms_composed(&weight.widened(a.device())?, b, a, scale);
     }
     let ((out, input), r) = (weight.dims2()?, a.dim(0)?);
-    let (weight, b, a) = (view(&weight)?, view(b)?, view(a)?);
-    let (weight, b, a): (&[f32], &[f32], &[f32]) = (&weight, &b, &a);
+    let (weight, b, a) = (weight.open()?, view(b)?, view(a)?);
+    let (weight, b, a): (Values<'_>, &[f32], &[f32]) = (weight.values(), &b, &a);
     let norms: Vec<f32> = (0..out)
         .into_par_iter()
         .map_init(
             || vec![0.0; input],
             |sum, row| {
-                let (weight, b) = (&weight[row * input..][..input], &b[row * r..][..r]);
+                weight.widen_row(row, input, sum);
+                let b = &b[row * r..][..r];
                 pulp::Arch::new().dispatch(
                     #[inline(always)]
-                    || row_norm(sum, weight, b, a, scale),
+                    || row_norm(sum, b, a, scale),
                 )
             },
         )
@@ -31,10 +39,9 @@ pub fn low_rank_row_norms(weight: &Tensor, b: &Tensor, a: &Tensor, scale: f32) -
     Tensor::from_vec(norms, out, &Device::Cpu)
 }
 
-/// `‖weight + scale · b · a‖` of one row; `sum` is a place for it.
+/// `‖sum + scale · b · a‖` of one row, the sum left in its place.
 #[inline(always)]
-fn row_norm(sum: &mut [f32], weight: &[f32], b: &[f32], a: &[f32], scale: f32) -> f32 {
-    sum.copy_from_slice(weight);
+fn row_norm(sum: &mut [f32], b: &[f32], a: &[f32], scale: f32) -> f32 {
     for (b, a) in b.iter().zip(a.chunks_exact(sum.len())) {
         let factor = scale * b;
         sum.iter_mut()

@@ -25,6 +25,8 @@ mod tests;
 #[cfg(target_arch = "x86_64")]
 mod vector;
 
+#[cfg(target_arch = "x86_64")]
+use crate::quantised::QuantisedMatrix;
 use ::gemm::Parallelism;
 pub(crate) use element::{Bf16, F16, Values};
 
@@ -66,6 +68,12 @@ impl<'a> Matrix<'a> {
             row_stride,
             column_stride: 1,
         }
+    }
+
+    /// Whether this is the matrix that `values` holds, rather than its transpose.
+    #[cfg(target_arch = "x86_64")]
+    fn lies_as(&self, values: &QuantisedMatrix) -> bool {
+        (self.rows, self.columns) == values.dims() && self.column_stride == 1
     }
 
     /// The same elements, transposed.

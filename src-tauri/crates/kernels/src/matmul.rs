@@ -1,6 +1,7 @@
 //! Matrix products with either side transposed, and products added to what is there.
 
 use crate::gemm::{self, Into, Matrix, Product, Values};
+use crate::operand::Operand;
 use crate::storage::{as_f32, from_values, on_cpu, update, weights};
 use candle_core::{Result, Tensor, bail};
 
@@ -16,7 +17,7 @@ pub enum Transpose {
 }
 
 /// Rows, inner size and columns of the product.
-fn sizes(a: &Tensor, b: &Tensor, transpose: Transpose) -> Result<(usize, usize, usize)> {
+fn sizes(a: &Tensor, b: Operand<'_>, transpose: Transpose) -> Result<(usize, usize, usize)> {
     let ((ar, ac), (br, bc)) = (a.dims2()?, b.dims2()?);
     let ((m, k), (k2, n)) = match transpose {
         Transpose::Neither => ((ar, ac), (br, bc)),
@@ -26,27 +27,33 @@ fn sizes(a: &Tensor, b: &Tensor, transpose: Transpose) -> Result<(usize, usize, 
     if k != k2 {
         bail!(
             "matmul {transpose:?}: {:?} and {:?} do not fit",
-            a.shape(),
-            b.shape()
+            (ar, ac),
+            (br, bc)
         );
     }
     Ok((m, k, n))
 }
 
-/// `a · b` in f32, either side transposed. `a` and `b` may be f16 or bf16: they are widened.
-pub fn matmul(a: &Tensor, b: &Tensor, transpose: Transpose) -> Result<Tensor> {
+/// `a · b` in f32, either side transposed. `a` and `b` may be f16 or bf16, and `b` quantised: they
+/// are widened.
+pub fn matmul<'a>(
+    a: &Tensor,
+    b: impl std::convert::Into<Operand<'a>>,
+    transpose: Transpose,
+) -> Result<Tensor> {
+    let b = b.into();
     let (m, _, n) = sizes(a, b, transpose)?;
     if on_cpu(a) {
-        let (left, right) = (weights(a)?, weights(b)?);
+        let (left, right) = (weights(a)?, b.open()?);
         let product = product(1.0, (a, left.values()), (b, right.values()), transpose)?;
         let values = gemm::sum_of(&[product], gemm::all_threads());
         return from_values(values, (m, n));
     }
-    composed(&as_f32(a)?, &as_f32(b)?, transpose)
+    composed(&as_f32(a)?, &b.widened(a.device())?, transpose)
 }
 
 /// One product of [`matmul_sum`]: `scale · a · b`, either side transposed. The sides may be f16 or
-/// bf16.
+/// bf16, the right one quantised.
 #[derive(Debug, Clone, Copy)]
 pub struct Term<'a> {
     /// The factor.
@@ -54,7 +61,7 @@ pub struct Term<'a> {
     /// The left side.
     pub a: &'a Tensor,
     /// The right side.
-    pub b: &'a Tensor,
+    pub b: Operand<'a>,
     /// Which of them is read transposed.
     pub transpose: Transpose,
 }
@@ -94,13 +101,14 @@ pub fn matmul_sum_add(c: &mut Tensor, large: Term<'_>, small: Term<'_>) -> Resul
 }
 
 /// `c += alpha · a · b`, either side transposed. `c` is f32 and owned by the caller.
-pub fn matmul_add(
+pub fn matmul_add<'a>(
     c: &mut Tensor,
     alpha: f32,
     a: &Tensor,
-    b: &Tensor,
+    b: impl std::convert::Into<Operand<'a>>,
     transpose: Transpose,
 ) -> Result<()> {
+    let b = b.into();
     let (m, _, n) = sizes(a, b, transpose)?;
     if c.dims2()? != (m, n) {
         bail!(
@@ -110,13 +118,13 @@ pub fn matmul_add(
         );
     }
     if on_cpu(c) {
-        let (left, right) = (weights(a)?, weights(b)?);
+        let (left, right) = (weights(a)?, b.open()?);
         let product = product(alpha, (a, left.values()), (b, right.values()), transpose)?;
         return update(c, |c| {
             gemm::sum(c, n, Into::Add, &[product], gemm::all_threads());
         });
     }
-    let (a, b) = (as_f32(a)?, as_f32(b)?);
+    let (a, b) = (as_f32(a)?, b.widened(a.device())?);
     *c = (&*c + (composed(&a, &b, transpose)? * f64::from(alpha))?)?;
     Ok(())
 }
@@ -135,8 +143,8 @@ fn with_products<T>(
     small: Term<'_>,
     work: impl FnOnce(&[Product<'_>]) -> T,
 ) -> Result<T> {
-    let (a, b) = (weights(large.a)?, weights(large.b)?);
-    let (c, d) = (weights(small.a)?, weights(small.b)?);
+    let (a, b) = (weights(large.a)?, large.b.open()?);
+    let (c, d) = (weights(small.a)?, small.b.open()?);
     let products = [
         product(
             large.scale,
@@ -157,7 +165,7 @@ fn with_products<T>(
 fn product<'a>(
     alpha: f32,
     (a, a_values): (&Tensor, Values<'a>),
-    (b, b_values): (&Tensor, Values<'a>),
+    (b, b_values): (Operand<'_>, Values<'a>),
     transpose: Transpose,
 ) -> Result<Product<'a>> {
     let ((ar, ac), (br, bc)) = (a.dims2()?, b.dims2()?);
@@ -174,7 +182,11 @@ fn product<'a>(
 }
 
 fn term_composed(term: Term<'_>) -> Result<Tensor> {
-    composed(&as_f32(term.a)?, &as_f32(term.b)?, term.transpose)? * f64::from(term.scale)
+    composed(
+        &as_f32(term.a)?,
+        &term.b.widened(term.a.device())?,
+        term.transpose,
+    )? * f64::from(term.scale)
 }
 
 pub(crate) fn composed(a: &Tensor, b: &Tensor, transpose: Transpose) -> Result<Tensor> {

@@ -109,13 +109,13 @@ fn two_products_add_up() -> Result<()> {
         let large = Term {
             scale: 1.0,
             a: &x,
-            b: &w,
+            b: (&w).into(),
             transpose: Transpose::Right,
         };
         let small = Term {
             scale: 0.5,
             a: &u,
-            b: &b,
+            b: (&b).into(),
             ..large
         };
         let wide = w.to_dtype(DType::F32)?;
@@ -124,7 +124,16 @@ fn two_products_add_up() -> Result<()> {
         assert_close(&sum, &expected, 1e-6, "sum");
         crate::matmul_sum_add(&mut sum, large, small)?;
         assert_close(&sum, &(expected * 2.0)?, 1e-6, "sum added");
-        assert!(crate::matmul_sum(large, Term { b: &x, ..small }).is_err());
+        assert!(
+            crate::matmul_sum(
+                large,
+                Term {
+                    b: (&x).into(),
+                    ..small
+                }
+            )
+            .is_err()
+        );
         assert!(crate::matmul_sum_add(&mut x.copy()?, large, small).is_err());
     }
     Ok(())

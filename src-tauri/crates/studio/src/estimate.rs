@@ -198,10 +198,7 @@ fn memory_of(
         &Workload {
             lora: adapter.as_ref(),
             optimizer: config.optimizer,
-            weight_bytes: match config.backbone_dtype {
-                BackboneDtype::Float32 => 4,
-                BackboneDtype::Bfloat16 | BackboneDtype::Float16 => 2,
-            },
+            weights: config.frozen_weights(),
             tokens: row * config.batch_size as u64,
             recompute: config.gradient_checkpointing,
         },
@@ -299,6 +296,13 @@ fn suggestions(
             with(&|config| config.backbone_dtype = BackboneDtype::Bfloat16),
         )?;
     }
+    if config.lora && config.backbone_dtype != BackboneDtype::Nf4 {
+        offer(
+            "Hold weights in 4 bits (QLoRA)".to_owned(),
+            &[("backbone_dtype", json!("nf4"))],
+            with(&|config| config.backbone_dtype = BackboneDtype::Nf4),
+        )?;
+    }
     if config.max_length > 64 {
         let half = config.max_length / 2;
         offer(
@@ -368,10 +372,14 @@ fn giga(bytes: u64) -> String {
 }
 
 /// The methods, the smallest in memory last: name, title, and the settings they mean.
-fn methods() -> [(&'static str, &'static str, ExperimentConfig); 3] {
+fn methods() -> [(&'static str, &'static str, ExperimentConfig); 4] {
     let lora = ExperimentConfig::default();
     let half = ExperimentConfig {
         backbone_dtype: BackboneDtype::Bfloat16,
+        ..lora.clone()
+    };
+    let quarter = ExperimentConfig {
+        backbone_dtype: BackboneDtype::Nf4,
         ..lora.clone()
     };
     let full = ExperimentConfig {
@@ -382,6 +390,7 @@ fn methods() -> [(&'static str, &'static str, ExperimentConfig); 3] {
         ("full", "Full fine-tuning", full),
         ("lora", "LoRA", lora),
         ("lora_bfloat16", "LoRA on 16-bit weights", half),
+        ("qlora", "QLoRA on 4-bit weights", quarter),
     ]
 }
 

@@ -13,7 +13,7 @@ use crate::files::folder_size;
 use crate::models;
 use crate::settings::{ExperimentConfig, SaveCheckpoint};
 use attune_data::Tokenizer;
-use attune_engine::{DType, Decoder, Device};
+use attune_engine::{DType, Decoder, Device, WeightType};
 
 /// The files behind a [`Weights`].
 #[derive(Debug, Clone, PartialEq)]
@@ -146,14 +146,14 @@ impl std::fmt::Debug for Loaded {
 pub(crate) fn load_decoder(
     base: &Path,
     name: &str,
-    dtype: DType,
+    stored: impl Into<WeightType>,
     session: &mut Session<'_>,
 ) -> Result<Decoder> {
     const PARTS: u64 = 1000;
     session.check()?;
     let mut progress = Progress::new(format!("Loading {name}"), Some(PARTS));
     let mut report = |part: f32| progress.report((part * PARTS as f32) as u64, session);
-    Ok(Decoder::load(base, dtype, &Device::Cpu, &mut report)?)
+    Ok(Decoder::load(base, stored, &Device::Cpu, &mut report)?)
 }
 
 /// Weights kept in memory: a model and its tuned self, which a person compares.

@@ -56,7 +56,7 @@ count: number, };
  */
 export type Capacity = { 
 /**
- * `lora`, `lora_bfloat16` or `full`.
+ * `lora`, `lora_bfloat16`, `qlora` or `full`.
  */
 method: string, 
 /**
@@ -1617,11 +1617,11 @@ bytes: number, };
  */
 export type MethodFit = { 
 /**
- * `lora`, `lora_bfloat16` or `full`.
+ * `lora`, `lora_bfloat16`, `qlora` or `full`.
  */
 method: string, 
 /**
- * For people: `LoRA`, `LoRA on 16-bit weights`, `Full fine-tuning`.
+ * For people: `LoRA`, `LoRA on 16-bit weights`, `QLoRA on 4-bit weights`, `Full fine-tuning`.
  */
 title: string, 
 /**

@@ -81,11 +81,14 @@ const numbers = ({ values, dataset, model }: Plan) => {
   return { number, mean: Math.min(mean, number('max_length')), longest: Math.min(longest, number('max_length')), cut: Math.max(0, Math.min(0.4, (longest / number('max_length') - 1) * 0.03)), parameters, hidden, layers, vocabulary, lora, trained };
 };
 
+/** Bytes of a frozen weight. */
+const frozen: Record<string, number> = { float32: 4, bfloat16: 2, float16: 2, int8: 1, nf4: 0.52 };
+
 export function memoryOf(of: Plan): MemoryEstimate {
   const { number, longest, parameters, hidden, layers, vocabulary, lora, trained } = numbers(of);
   const tokens = (of.values.packing ? number('max_length') : longest) * number('batch_size');
   const parts = [
-    { name: 'Weights', bytes: parameters * (lora && of.values.backbone_dtype !== 'float32' ? 2 : 4) },
+    { name: 'Weights', bytes: parameters * (lora ? (frozen[String(of.values.backbone_dtype)] ?? 4) : 4) },
     { name: 'Adapter', bytes: lora ? trained * 4 : 0 },
     { name: 'Gradients', bytes: trained * 4 },
     { name: 'Optimiser', bytes: trained * 8 },
@@ -111,6 +114,7 @@ function suggestions(of: Plan, memory: MemoryEstimate): Suggestion[] {
   if (!of.values.gradient_checkpointing) offer('Recompute activations', { gradient_checkpointing: true });
   if (number('batch_size') > 1) offer(`Batch ${batch}, accumulated ${accumulation} times`, { batch_size: batch, grad_accumulation: accumulation });
   if (of.values.lora && of.values.backbone_dtype === 'float32') offer('Hold weights in bfloat16', { backbone_dtype: 'bfloat16' });
+  if (of.values.lora && of.values.backbone_dtype !== 'nf4') offer('Hold weights in 4 bits (QLoRA)', { backbone_dtype: 'nf4' });
   if (number('max_length') > 64) offer(`Cut at ${Math.floor(number('max_length') / 2)} tokens`, { max_length: Math.floor(number('max_length') / 2) });
   if (!of.values.lora) offer('Train an adapter (LoRA)', { lora: true });
   return found;

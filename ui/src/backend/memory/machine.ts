@@ -30,6 +30,7 @@ const report: DoctorReport = {
     { method: 'full', title: 'Full fine-tuning', parameters: 1_235_814_400 },
     { method: 'lora', title: 'LoRA', parameters: 4_022_468_096 },
     { method: 'lora_bfloat16', title: 'LoRA on 16-bit weights', parameters: 8_030_261_248 },
+    { method: 'qlora', title: 'QLoRA on 4-bit weights', parameters: 14_768_307_200 },
   ],
   version: '0.1.0',
   findings: [],

@@ -15,6 +15,7 @@ function fits(parameters: number): MethodFit[] {
   return [
     method('lora', 'LoRA', parameters * 4 + working),
     method('lora_bfloat16', 'LoRA on 16-bit weights', parameters * 2 + working),
+    method('qlora', 'QLoRA on 4-bit weights', parameters * 0.6 + working),
     method('full', 'Full fine-tuning', parameters * 16 + working),
   ];
 }

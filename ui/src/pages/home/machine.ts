@@ -3,7 +3,7 @@ import type { Capacity, DoctorReport, GpuBackendKind } from '../../backend/gener
 import { bytes, count, exactTime, short } from '../../format';
 
 const devices: Record<GpuBackendKind, string> = { cuda: 'NVIDIA GPU', metal: 'Apple GPU', cpu: 'Processor' };
-const methods: Record<string, string> = { lora: 'LoRA', lora_bfloat16: '16-bit LoRA', full: 'full fine-tuning' };
+const methods: Record<string, string> = { lora: 'LoRA', lora_bfloat16: '16-bit LoRA', qlora: 'QLoRA', full: 'full fine-tuning' };
 
 /** What computes, in a word or two. */
 export const deviceName = (kind: GpuBackendKind) => devices[kind];

@@ -10,6 +10,7 @@ describe('whether a model fits', () => {
   });
 
   it('says by how much the smallest method is too large', () => {
+    expect(verdict([fit('lora', 30, false), fit('lora_bfloat16', 28, false), fit('qlora', 12, true)], 27e9)).toMatchObject({ fits: true, text: 'QLoRA' });
     expect(verdict([fit('lora', 40, false), fit('lora_bfloat16', 30.1, false)], 27e9)).toMatchObject({ fits: false, text: 'Too large by 3.1 GB' });
   });
 

@@ -105,7 +105,8 @@ impl Decoder {
     /// Makes every weight trainable, for full fine-tuning. An attached adapter is merged first.
     pub fn make_trainable(&mut self) -> Result<()> {
         for linear in self.layers.iter_mut().flat_map(Block::linears_mut) {
-            linear.weight.value = linear.merged()?;
+            let merged = linear.merged()?;
+            linear.weight.set_value(merged);
             linear.lora = None;
         }
         self.lora = None;

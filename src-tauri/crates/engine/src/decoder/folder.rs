@@ -8,7 +8,8 @@ use crate::parameter::Parameter;
 use crate::rotary::Rotary;
 use crate::spec::NormKind;
 use crate::weights::{self, Weights};
-use crate::{Error, ModelSpec, Result, files};
+use crate::{Error, ModelSpec, Result, WeightType, files};
+use attune_kernels::QuantisedMatrix;
 use candle_core::{DType, Device, Tensor};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -17,25 +18,43 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 impl Decoder {
-    /// Reads a Hugging Face folder. `dtype` is how frozen matrices are stored; they are widened to
-    /// f32 where they are used. `progress` is told the fraction read.
+    /// Reads a Hugging Face folder. `stored` is how frozen matrices are held; they are widened to
+    /// f32 where they are used. Quantised ones are made from the numbers in the files, one matrix
+    /// at a time on every thread. `progress` is told the fraction read.
     pub fn load(
         folder: &Path,
-        dtype: DType,
+        stored: impl Into<WeightType>,
         device: &Device,
         progress: &mut dyn FnMut(f32),
     ) -> Result<Self> {
         let spec = ModelSpec::from_folder(folder)?;
         let weights = Weights::open(folder, &spec)?;
+        let stored = stored.into();
+        let outside = [spec.embedding_name(), spec.head_name()];
         let total = spec.tensors().len();
         let mut done = 0;
         let origin = folder.display().to_string();
         Self::build(spec, device, origin, &mut |name, shape| {
-            let dtype = if shape.len() == 2 { dtype } else { DType::F32 };
-            let tensor = weights.load(name, dtype, device)?;
+            let parameter = match stored.quantisation() {
+                Some(quantisation) if shape.len() == 2 && !outside.contains(&name) => {
+                    let matrix = weights.load(&name, DType::F32, &Device::Cpu)?;
+                    let matrix = QuantisedMatrix::quantise(&matrix, quantisation);
+                    let matrix = matrix.map_err(|error| weights.broken(&name, &error))?;
+                    Parameter::quantised(name, matrix, device)?
+                }
+                _ => {
+                    let dtype = if shape.len() == 2 {
+                        stored.float()
+                    } else {
+                        DType::F32
+                    };
+                    let value = weights.load(&name, dtype, device)?;
+                    Parameter::frozen(name, value)
+                }
+            };
             done += 1;
             progress(done as f32 / total as f32);
-            Ok(tensor)
+            Ok(parameter)
         })
     }
 
@@ -52,7 +71,8 @@ impl Decoder {
                 (_, false) if spec.norm == NormKind::RmsPlusOne => vec![0.0; count],
                 (_, false) => vec![1.0; count],
             };
-            Ok(Tensor::from_vec(values, shape, &Device::Cpu)?.to_device(device)?)
+            let value = Tensor::from_vec(values, shape, &Device::Cpu)?.to_device(device)?;
+            Ok(Parameter::frozen(name, value))
         })
     }
 
@@ -60,12 +80,11 @@ impl Decoder {
         spec: ModelSpec,
         device: &Device,
         origin: String,
-        tensor: &mut dyn FnMut(&str, &[usize]) -> Result<Tensor>,
+        parameter: &mut dyn FnMut(String, &[usize]) -> Result<Parameter>,
     ) -> Result<Self> {
         let mut parameters = BTreeMap::new();
         for (name, shape) in spec.tensors() {
-            let value = tensor(&name, &shape)?;
-            parameters.insert(name.clone(), Parameter::frozen(name, value));
+            parameters.insert(name.clone(), parameter(name, &shape)?);
         }
         let mut take = |name: &str| -> Result<Parameter> {
             let missing = || candle_core::Error::Msg(format!("{name} was not built"));
@@ -103,7 +122,7 @@ impl Decoder {
                 .flat_map(Block::linears)
                 .map(|linear| (linear.weight.name.as_str(), linear))
                 .collect();
-            for (name, value) in self.base_tensors() {
+            for (name, value) in self.base_tensors()? {
                 let value = match linears.get(name.as_str()) {
                     Some(linear) if linear.lora.is_some() => linear.merged()?,
                     _ => value,
@@ -148,14 +167,17 @@ impl Decoder {
     }
 
     /// Names and values of the weights that are not adapters.
-    pub(crate) fn base_tensors(&self) -> Vec<(String, Tensor)> {
+    pub(crate) fn base_tensors(&self) -> Result<Vec<(String, Tensor)>> {
         let mut tensors = Vec::new();
         self.visit(&mut |parameter| {
             if !parameter.name.contains(".lora_") {
-                tensors.push((parameter.name.clone(), parameter.value.clone()));
+                tensors.push(parameter);
             }
         });
         tensors
+            .into_iter()
+            .map(|parameter| Ok((parameter.name.clone(), parameter.dense()?)))
+            .collect()
     }
 
     /// Replaces the weights that are not adapters by those of a checkpoint.

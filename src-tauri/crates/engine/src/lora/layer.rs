@@ -4,8 +4,8 @@ use super::pissa;
 use crate::parameter::Parameter;
 use crate::{Error, Result};
 use attune_kernels::{
-    NoiseKey, Term, Transpose, add, add_column_products, dropout, low_rank_row_norms, matmul,
-    matmul_add, matmul_sum, matmul_sum_add, scale_columns,
+    NoiseKey, Operand, Term, Transpose, add, add_column_products, dropout, low_rank_row_norms,
+    matmul, matmul_add, matmul_sum, matmul_sum_add, scale_columns,
 };
 use candle_core::{DType, Tensor};
 
@@ -58,8 +58,8 @@ pub(crate) struct Upstream {
 
 impl Lora {
     /// The layer's `weight (out, in)` with this adapter in it, in f32.
-    pub(crate) fn merged(&self, weight: &Tensor) -> Result<Tensor> {
-        let mut merged = weight.to_dtype(DType::F32)?.copy()?;
+    pub(crate) fn merged(&self, weight: &Parameter) -> Result<Tensor> {
+        let mut merged = weight.dense()?.to_dtype(DType::F32)?.copy()?;
         matmul_add(
             &mut merged,
             self.scale,
@@ -70,14 +70,14 @@ impl Lora {
         match &self.magnitude {
             None => Ok(merged),
             Some(magnitude) => {
-                let factors = (&magnitude.value / self.norms(weight)?)?;
+                let factors = (&magnitude.value / self.norms(weight.operand())?)?;
                 Ok(merged.broadcast_mul(&factors.unsqueeze(1)?)?)
             }
         }
     }
 
     /// `‖W + s · B · A‖`, row by row.
-    fn norms(&self, weight: &Tensor) -> Result<Tensor> {
+    fn norms(&self, weight: Operand<'_>) -> Result<Tensor> {
         Ok(low_rank_row_norms(
             weight,
             &self.b.value,
@@ -92,9 +92,9 @@ impl Lora {
             let setting = "init_lora_weights".to_owned();
             Err(Error::BadAdapterSetting { setting, reason })
         };
-        let (out, input) = weight.value.dims2()?;
+        let (out, input) = weight.operand().dims2()?;
         let r = self.a.value.dim(0)?;
-        if weight.value.dtype() != DType::F32 {
+        if weight.is_quantised() || weight.value.dtype() != DType::F32 {
             return refuse(
                 "PiSSA changes the weights, which must be held in float32 for it".into(),
             );
@@ -174,7 +174,7 @@ impl Lora {
     }
 
     /// The layer's adapted result `(N, out)`, of its input and its `weight`, without the bias.
-    pub(crate) fn forward(&self, x: &Tensor, weight: &Tensor) -> Result<(Tensor, Saved)> {
+    pub(crate) fn forward(&self, x: &Tensor, weight: Operand<'_>) -> Result<(Tensor, Saved)> {
         let dropped = self.dropped(x)?;
         let input = dropped.as_ref().unwrap_or(x);
         let u = matmul(input, &self.a.value, Transpose::Right)?;
@@ -245,7 +245,7 @@ impl Lora {
     pub(crate) fn input_gradient(
         &self,
         upstream: &Upstream,
-        weight: &Tensor,
+        weight: Operand<'_>,
         dy: &Tensor,
         dx: Option<Tensor>,
     ) -> Result<Tensor> {
@@ -292,11 +292,16 @@ impl Lora {
     }
 }
 
-fn term<'a>(scale: f32, a: &'a Tensor, b: &'a Tensor, transpose: Transpose) -> Term<'a> {
+fn term<'a>(
+    scale: f32,
+    a: &'a Tensor,
+    b: impl Into<Operand<'a>>,
+    transpose: Transpose,
+) -> Term<'a> {
     Term {
         scale,
         a,
-        b,
+        b: b.into(),
         transpose,
     }
 }

@@ -73,7 +73,7 @@ pub(crate) struct AdapterTensors {
 impl AdapterTensors {
     /// Whether the sizes are those of a layer.
     pub(crate) fn fits(&self, linear: &Linear) -> Result<bool> {
-        let (out, input) = linear.weight.value.dims2()?;
+        let (out, input) = linear.weight.operand().dims2()?;
         let magnitude = self.magnitude.as_ref();
         Ok(self.a.dim(1)? == input
             && self.b.dim(0)? == out

@@ -3,8 +3,8 @@
 use crate::common::{lora, samples, spec};
 use attune_data::Batch;
 use attune_engine::{
-    Control, Decoder, Device, Error, LoraConfig, LoraInit, ModelSpec, Noise, OptimizerKind,
-    Outcome, TargetModules, TrainEvent, TrainOptions, train,
+    Control, DType, Decoder, Device, Error, LoraConfig, LoraInit, ModelSpec, Noise, OptimizerKind,
+    Outcome, TargetModules, TrainEvent, TrainOptions, WeightType, train,
 };
 use candle_core::Tensor;
 use std::collections::BTreeMap;
@@ -180,6 +180,33 @@ fn every_kind_resumes_bit_for_bit() {
     for config in kinds() {
         resumes(&|| attached(&config), &options());
     }
+}
+
+/// Weights are quantised anew when a run goes on, to the same bits.
+#[test]
+fn an_adapter_beside_quantised_weights_resumes_bit_for_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("model");
+    let base = Decoder::random(&spec(), 3, &Device::Cpu).unwrap();
+    base.save_folder(&place, DType::F32, None).unwrap();
+    for weights in [WeightType::Nf4, WeightType::Int8] {
+        for config in [lora(), kinds().remove(1)] {
+            let load = || {
+                let mut decoder =
+                    Decoder::load(&place, weights, &Device::Cpu, &mut |_| ()).unwrap();
+                decoder.attach_lora(&config, 5).unwrap();
+                decoder
+            };
+            resumes(&load, &options());
+        }
+    }
+    let pissa = LoraConfig {
+        init_lora_weights: LoraInit::Pissa,
+        ..lora()
+    };
+    let mut decoder = Decoder::load(&place, WeightType::Nf4, &Device::Cpu, &mut |_| ()).unwrap();
+    let refused = decoder.attach_lora(&pissa, 5).unwrap_err().to_string();
+    assert!(refused.contains("float32"), "{refused}");
 }
 
 #[test]

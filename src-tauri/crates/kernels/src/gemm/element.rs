@@ -1,6 +1,8 @@
 //! What matrices are made of: f32, or weights stored in half the size and widened where they are
 //! packed.
 
+use crate::quantised::QuantisedMatrix;
+
 /// A number that f32 represents exactly.
 pub(crate) trait Element: Copy + Sync {
     fn widen(self) -> f32;
@@ -51,14 +53,33 @@ pub(crate) enum Values<'a> {
     F32(&'a [f32]),
     Bf16(&'a [Bf16]),
     F16(&'a [F16]),
+    /// Its rows one after the other.
+    Quantised(&'a QuantisedMatrix),
 }
 
 impl Values<'_> {
+    /// Writes a row of a matrix of `columns` in f32.
+    pub(crate) fn widen_row(&self, row: usize, columns: usize, to: &mut [f32]) {
+        fn widen(values: &[impl Element], row: usize, columns: usize, to: &mut [f32]) {
+            let values = &values[row * columns..][..columns];
+            for (to, value) in to.iter_mut().zip(values) {
+                *to = value.widen();
+            }
+        }
+        match self {
+            Self::F32(values) => widen(values, row, columns, to),
+            Self::Bf16(values) => widen(values, row, columns, to),
+            Self::F16(values) => widen(values, row, columns, to),
+            Self::Quantised(matrix) => matrix.widen_row(row, 0..columns, to),
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::F32(values) => values.len(),
             Self::Bf16(values) => values.len(),
             Self::F16(values) => values.len(),
+            Self::Quantised(matrix) => matrix.dims().0 * matrix.dims().1,
         }
     }
 }

@@ -10,6 +10,7 @@ fn widened<'a>(values: &Values<'a>) -> Cow<'a, [f32]> {
         Values::F32(values) => Cow::Borrowed(values),
         Values::Bf16(values) => values.iter().map(|value| value.widen()).collect(),
         Values::F16(values) => values.iter().map(|value| value.widen()).collect(),
+        Values::Quantised(matrix) => Cow::Owned(matrix.widened()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Memory for packed panels, kept by each thread between products.
+//! Memory for packed panels, and for what is widened before it is packed, kept by each thread between products.
 
 use std::cell::Cell;
 
@@ -10,13 +10,15 @@ struct Line(#[expect(dead_code, reason = "read as numbers, through a pointer")] 
 thread_local! {
     static LEFT: Cell<Vec<Line>> = const { Cell::new(Vec::new()) };
     static RIGHT: Cell<Vec<Line>> = const { Cell::new(Vec::new()) };
+    static WIDENED: Cell<Vec<Line>> = const { Cell::new(Vec::new()) };
 }
 
-/// Which operand is packed: a thread packs both at once.
+/// What the memory is for: a thread packs both operands at once, and widens one of them.
 #[derive(Clone, Copy)]
 pub(super) enum Side {
     Left,
     Right,
+    Widened,
 }
 
 /// Lends `work` an aligned slice of `len` numbers of no particular value. A thread that comes back
@@ -25,6 +27,7 @@ pub(super) fn with<T>(side: Side, len: usize, work: impl FnOnce(&mut [f32]) -> T
     let slot = match side {
         Side::Left => &LEFT,
         Side::Right => &RIGHT,
+        Side::Widened => &WIDENED,
     };
     let mut lines = slot.take();
     if lines.len() * 16 < len {

@@ -4,6 +4,7 @@
 use super::scratch::{self, Side};
 use super::vector::{Destination, Loads, Part, Tile, Unit, pack};
 use super::{Into, Matrix, Product, Values};
+use crate::quantised::QuantisedMatrix;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -52,8 +53,11 @@ pub(super) fn sum<U: Unit>(
         Values::F16(values) if many.column_stride == 1 => {
             thin.inner_products::<U, _>(values, destination);
         }
+        Values::Quantised(values) if many.lies_as(values) => {
+            thin.quantised_inner_products::<U>(values, destination);
+        }
         Values::F32(values) => thin.outer_products::<U>(values, destination),
-        Values::Bf16(_) | Values::F16(_) => return false,
+        Values::Bf16(_) | Values::F16(_) | Values::Quantised(_) => return false,
     }
     true
 }
@@ -84,10 +88,44 @@ impl Thin<'_> {
     /// Rows of the large operand lie in memory one after the other: each element of the product is
     /// an inner product of two rows.
     fn inner_products<U: Unit, E: Loads>(&self, many: &[E], destination: Destination) {
+        let (depth, many_stride) = (self.few.columns, self.many.row_stride);
+        self.with_few::<U>(|few| {
+            self.each_task(2, |rows| {
+                for row in rows.clone().step_by(2) {
+                    // The last of an odd number stands in for its neighbour, whose results are
+                    // left out.
+                    let next = (row + 1).min(rows.end - 1);
+                    let pair = [row, next].map(|row| &many[row * many_stride..][..depth]);
+                    self.pair_of_rows::<U, E>(few, pair, row..rows.end, destination);
+                }
+            });
+        });
+    }
+
+    /// The same with rows that are widened, two at a time.
+    fn quantised_inner_products<U: Unit>(&self, many: &QuantisedMatrix, destination: Destination) {
+        let depth = self.few.columns;
+        self.with_few::<U>(|few| {
+            self.each_task(2, |rows| {
+                scratch::with(Side::Widened, 2 * depth, |widened| {
+                    for row in rows.clone().step_by(2) {
+                        let next = (row + 1).min(rows.end - 1);
+                        let (first, second) = widened.split_at_mut(depth);
+                        many.widen_row(row, 0..depth, first);
+                        many.widen_row(next, 0..depth, second);
+                        let pair = [&*first, &*second];
+                        self.pair_of_rows::<U, f32>(few, pair, row..rows.end, destination);
+                    }
+                });
+            });
+        });
+    }
+
+    /// Lends `work` the rows of the small operand one after the other, scaled.
+    fn with_few<U: Unit>(&self, work: impl FnOnce(&[f32])) {
         let (count, depth) = (self.few.rows, self.few.columns);
-        let (length, many_stride) = (self.many.rows, self.many.row_stride);
         scratch::with(Side::Left, count * depth, |few| {
-            // One row after the other: a panel of one lane each.
+            // A panel of one lane each.
             for (row, panel) in few.chunks_exact_mut(depth).enumerate() {
                 let part = Part {
                     first: row,
@@ -98,37 +136,42 @@ impl Thin<'_> {
                 };
                 pack::<U>(panel, &self.few, part, self.alpha);
             }
-            let few = &*few;
-            self.each_task(2, |rows| {
-                for row in rows.clone().step_by(2) {
-                    // The last of an odd number stands in for its neighbour, whose results are
-                    // left out.
-                    let next = (row + 1).min(rows.end - 1);
-                    let pair = [row, next].map(|row| many[row * many_stride..][..depth].as_ptr());
-                    for (index, some) in few.chunks(AT_ONCE * depth).enumerate() {
-                        let here = some.len() / depth;
-                        // SAFETY: `some` holds `here` rows of `depth`, and so do the slices of
-                        // `many`.
-                        let products = unsafe { U::dot((some.as_ptr(), depth), here, pair, depth) };
-                        for (at, product) in products[..2 * here].iter().enumerate() {
-                            let (i, j) = (index * AT_ONCE + at / 2, row + at % 2);
-                            if j >= length.min(rows.end) {
-                                continue;
-                            }
-                            // SAFETY: `i` and `j` lie in the product, and no other task has `j`.
-                            unsafe {
-                                let to = if self.left {
-                                    destination.at(i, j)
-                                } else {
-                                    destination.at(j, i)
-                                };
-                                *to = if self.adds { *to + product } else { *product };
-                            }
-                        }
-                    }
-                }
-            });
+            work(few);
         });
+    }
+
+    /// The inner products of all of `few` with two rows of the large operand, the first two of
+    /// `rows`.
+    fn pair_of_rows<U: Unit, E: Loads>(
+        &self,
+        few: &[f32],
+        pair: [&[E]; 2],
+        rows: Range<usize>,
+        destination: Destination,
+    ) {
+        let depth = self.few.columns;
+        assert!(pair.iter().all(|row| row.len() >= depth));
+        let pair = pair.map(<[E]>::as_ptr);
+        for (index, some) in few.chunks(AT_ONCE * depth).enumerate() {
+            let here = some.len() / depth;
+            // SAFETY: `some` holds `here` rows of `depth`, and so does each of the pair.
+            let products = unsafe { U::dot((some.as_ptr(), depth), here, pair, depth) };
+            for (at, product) in products[..2 * here].iter().enumerate() {
+                let (i, j) = (index * AT_ONCE + at / 2, rows.start + at % 2);
+                if j >= rows.end {
+                    continue;
+                }
+                // SAFETY: `i` and `j` lie in the product, and no other task has `j`.
+                unsafe {
+                    let to = if self.left {
+                        destination.at(i, j)
+                    } else {
+                        destination.at(j, i)
+                    };
+                    *to = if self.adds { *to + product } else { *product };
+                }
+            }
+        }
     }
 
     /// Columns of the large operand lie in memory one after the other: the product is a sum of

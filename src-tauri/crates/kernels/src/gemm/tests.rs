@@ -4,6 +4,7 @@
 
 use super::element::Element;
 use super::{Bf16, F16, Into, Matrix, Product, Values, Variant};
+use crate::quantised::{Quantisation, QuantisedMatrix};
 use ::gemm::Parallelism;
 use proptest::prelude::*;
 
@@ -362,4 +363,38 @@ fn speed_of_every_variant() {
             println!("{m} × {k} × {n}, {layout}: {} GFLOP/s", speeds.join(", "));
         }
     }
+}
+
+/// A quantised matrix multiplies as what it stands for, from either side of its rows.
+#[test]
+fn quantised_matrices_multiply_as_what_they_stand_for() -> candle_core::Result<()> {
+    for (rows, out, input) in [(40, 70, 300), (3, 50, 90), (50, 90, 3)] {
+        let weight = Stored::new(out, input, 0, false, 0, 7);
+        let tensor =
+            candle_core::Tensor::from_slice(&weight.f32, (out, input), &candle_core::Device::Cpu)?;
+        let x = Stored::new(rows, out.max(input), 0, false, 0, 9);
+        for kind in [Quantisation::Nf4, Quantisation::Int8] {
+            let quantised = QuantisedMatrix::quantise(&tensor, kind)?;
+            let wide = quantised.widened();
+            let of = |values| Matrix::of(values, out, input, input);
+            let (small, large) = (of(Values::Quantised(&quantised)), of(Values::F32(&wide)));
+            for variant in Variant::available() {
+                for transposed in [false, true] {
+                    let product = |b: Matrix<'_>| {
+                        let b = if transposed { b.t() } else { b };
+                        let a = Matrix::new(&x.f32, rows, b.rows, x.columns);
+                        let mut c = vec![f32::NAN; rows * b.columns];
+                        let product = Product { alpha: 0.5, a, b };
+                        let threads = Parallelism::Rayon(2);
+                        variant.sum(&mut c, b.columns, Into::Replace, &[product], threads);
+                        c
+                    };
+                    for (a, b) in product(small).iter().zip(product(large)) {
+                        assert!((a - b).abs() < 1e-4, "{variant:?} {kind:?}: {a} is not {b}");
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
 }

@@ -1,7 +1,9 @@
 //! What a vector unit has to supply, and the choice between the ways to multiply with it.
 
 use super::element::{Bf16, Element, F16, Values};
+use super::scratch::{self, Side};
 use super::{Into, Matrix, Product, avx2, avx512, blocked, skinny};
+use crate::quantised::QuantisedMatrix;
 
 /// An element that every vector unit can widen while it loads.
 pub(super) trait Loads: Element + avx2::Load + avx512::Load {}
@@ -94,6 +96,7 @@ pub(super) fn pack<U: Unit>(panel: &mut [f32], matrix: &Matrix<'_>, part: Part, 
             Values::F32(values) => U::pack(to, source(values, matrix, part), scale),
             Values::Bf16(values) => U::pack(to, source(values, matrix, part), scale),
             Values::F16(values) => U::pack(to, source(values, matrix, part), scale),
+            Values::Quantised(values) => pack_quantised::<U>(to, values, matrix, part, scale),
         }
     }
 }
@@ -108,6 +111,42 @@ fn source<E>(values: &[E], matrix: &Matrix<'_>, part: Part) -> Source<E> {
         depth_stride: matrix.column_stride,
         width: part.width,
     }
+}
+
+/// Packs part of a quantised matrix: it is widened first, and that copy is packed.
+///
+/// # Safety
+/// That of [`Unit::pack`], for the panel.
+unsafe fn pack_quantised<U: Unit>(
+    panel: *mut f32,
+    values: &QuantisedMatrix,
+    matrix: &Matrix<'_>,
+    part: Part,
+    scale: f32,
+) {
+    let (lanes, depth) = (
+        part.first..part.first + part.lanes,
+        part.start..part.start + part.depth,
+    );
+    scratch::with(Side::Widened, part.lanes * part.depth, |widened| {
+        let (lane_stride, depth_stride) = if matrix.lies_as(values) {
+            values.widen_part(lanes, &depth, widened);
+            (part.depth, 1)
+        } else {
+            values.widen_part(depth, &lanes, widened);
+            (1, part.lanes)
+        };
+        let source = Source {
+            values: widened.as_ptr(),
+            lanes: part.lanes,
+            lane_stride,
+            depth: part.depth,
+            depth_stride,
+            width: part.width,
+        };
+        // SAFETY: `widened` holds every lane and depth of the part; the panel is the caller's.
+        unsafe { U::pack(panel, source, scale) };
+    });
 }
 
 /// A destination that tasks share; each writes elements of its own.

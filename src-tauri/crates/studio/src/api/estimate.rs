@@ -71,9 +71,9 @@ pub struct Suggestion {
 /// Whether a model can be tuned here with a method.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct MethodFit {
-    /// `lora`, `lora_bfloat16` or `full`.
+    /// `lora`, `lora_bfloat16`, `qlora` or `full`.
     pub method: String,
-    /// For people: `LoRA`, `LoRA on 16-bit weights`, `Full fine-tuning`.
+    /// For people: `LoRA`, `LoRA on 16-bit weights`, `QLoRA on 4-bit weights`, `Full fine-tuning`.
     pub title: String,
     /// Bytes a run with the default settings needs.
     pub bytes: u64,
@@ -84,7 +84,7 @@ pub struct MethodFit {
 /// The largest model that a method can tune here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Capacity {
-    /// `lora`, `lora_bfloat16` or `full`.
+    /// `lora`, `lora_bfloat16`, `qlora` or `full`.
     pub method: String,
     /// For people.
     pub title: String,

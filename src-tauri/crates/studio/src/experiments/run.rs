@@ -18,11 +18,11 @@ use crate::error::{Error, Result};
 use crate::jobs::{DEVICE, RunningJob, Turn, asked};
 use crate::models;
 use crate::preview;
-use crate::settings::{BackboneDtype, ExperimentConfig, ScheduleChoice};
+use crate::settings::{ExperimentConfig, ScheduleChoice};
 use crate::store::{Request, now_exact};
 use crate::weights::load_decoder;
 use attune_data::{Sample, Tokenizer};
-use attune_engine::{DType, Decoder, Outcome, Schedule, TrainOptions};
+use attune_engine::{Decoder, Outcome, Schedule, TrainOptions};
 
 /// Trains experiment `id` from its last checkpoint, or from its start, to its end or to a pause.
 pub(super) fn run(studio: &Studio, id: &str, session: &mut Session<'_>) -> Result<Experiment> {
@@ -280,12 +280,7 @@ fn prepare(
     config: &ExperimentConfig,
     session: &mut Session<'_>,
 ) -> Result<Decoder> {
-    let dtype = match config.backbone_dtype {
-        BackboneDtype::Bfloat16 if config.lora => DType::BF16,
-        BackboneDtype::Float16 if config.lora => DType::F16,
-        _ => DType::F32,
-    };
-    let mut decoder = load_decoder(&start.base, name, dtype, session)?;
+    let mut decoder = load_decoder(&start.base, name, config.frozen_weights(), session)?;
     if let Some(adapter) = &start.adapter {
         decoder.load_adapter(adapter)?;
         decoder.set_lora_dropout(config.lora_dropout);

@@ -4,9 +4,23 @@ use serde_json::Value;
 
 use super::{BackboneDtype, ExperimentConfig};
 use crate::error::{Error, Result};
-use attune_engine::{LoraConfig, LoraInit, TargetModules};
+use attune_engine::{DType, LoraConfig, LoraInit, TargetModules, WeightType};
 
 impl ExperimentConfig {
+    /// How the weights that are not trained are held in memory.
+    pub(crate) fn frozen_weights(&self) -> WeightType {
+        if !self.lora {
+            return WeightType::Float(DType::F32);
+        }
+        match self.backbone_dtype {
+            BackboneDtype::Float32 => WeightType::Float(DType::F32),
+            BackboneDtype::Bfloat16 => WeightType::Float(DType::BF16),
+            BackboneDtype::Float16 => WeightType::Float(DType::F16),
+            BackboneDtype::Int8 => WeightType::Int8,
+            BackboneDtype::Nf4 => WeightType::Nf4,
+        }
+    }
+
     /// The adapter to train; none where every weight is trained.
     pub(crate) fn adapter(&self) -> Result<Option<LoraConfig>> {
         if !self.lora {
@@ -43,7 +57,7 @@ impl ExperimentConfig {
         if self.lora_init == LoraInit::Pissa && self.backbone_dtype != BackboneDtype::Float32 {
             return Err(Error::new(
                 "setting-conflict",
-                "PiSSA changes the weights, which 2 bytes are too coarse for",
+                "PiSSA changes the weights, for which fewer than 4 bytes are too coarse",
             )
             .with_remedy("Set backbone_dtype to float32, or lora_init to default.")
             .with_place("lora_init"));

@@ -3,7 +3,10 @@ import type { Dataset, Experiment, JsonValue, Model, SettingDefinition, Suggesti
 import { Resource } from '../../../app/resource.svelte';
 import { sameValue, type Values } from '../../../features/settings/setting';
 
-export type Method = 'lora' | 'lora_bfloat16' | 'full';
+export type Method = 'lora' | 'lora_bfloat16' | 'lora_int8' | 'qlora' | 'full';
+
+/** What each method on frozen weights holds them as. */
+const weights: Record<Exclude<Method, 'full'>, string> = { lora: 'float32', lora_bfloat16: 'bfloat16', lora_int8: 'int8', qlora: 'nf4' };
 
 /** What there is to choose from, read together: the form needs all of it or nothing. */
 interface Library {
@@ -91,12 +94,13 @@ export class ExperimentForm {
 
   get method(): Method {
     if (this.values.lora === false) return 'full';
-    return this.values.backbone_dtype === 'float32' ? 'lora' : 'lora_bfloat16';
+    const held = this.values.backbone_dtype;
+    return held === 'float32' ? 'lora' : held === 'int8' ? 'lora_int8' : held === 'nf4' ? 'qlora' : 'lora_bfloat16';
   }
 
   set method(method: Method) {
     this.change({ lora: method !== 'full' });
-    if (method !== 'full') this.change({ backbone_dtype: method === 'lora' ? 'float32' : 'bfloat16' });
+    if (method !== 'full') this.change({ backbone_dtype: weights[method] });
   }
 
   isChanged(key: string): boolean {

@@ -1,0 +1,56 @@
+//! How the frozen weights of a model are held in memory.
+
+use attune_kernels::Quantisation;
+use candle_core::DType;
+
+/// What frozen matrices are stored as. They are widened to f32 where they are used. Norms and
+/// biases are f32 always.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WeightType {
+    /// f32, bf16 or f16.
+    Float(DType),
+    /// The linear layers of the blocks in 4-bit `NormalFloat` with double quantisation (`QLoRA`,
+    /// Dettmers et al., 2023), embedding and output matrix in bf16.
+    Nf4,
+    /// The linear layers of the blocks in 8-bit integers with a magnitude for each row, embedding
+    /// and output matrix in bf16.
+    Int8,
+}
+
+impl From<DType> for WeightType {
+    fn from(dtype: DType) -> Self {
+        Self::Float(dtype)
+    }
+}
+
+impl WeightType {
+    /// The type of the matrices that are not quantised.
+    pub(crate) fn float(self) -> DType {
+        match self {
+            Self::Float(dtype) => dtype,
+            Self::Nf4 | Self::Int8 => DType::BF16,
+        }
+    }
+
+    /// How the linear layers of the blocks are quantised, if they are.
+    pub(crate) fn quantisation(self) -> Option<Quantisation> {
+        match self {
+            Self::Float(_) => None,
+            Self::Nf4 => Some(Quantisation::Nf4),
+            Self::Int8 => Some(Quantisation::Int8),
+        }
+    }
+
+    /// Whether f32 holds the weights with nothing lost.
+    pub(crate) fn is_f32(self) -> bool {
+        self == Self::Float(DType::F32)
+    }
+
+    /// Bytes of a matrix of a block's linear layer.
+    pub(crate) fn linear_bytes(self, rows: usize, columns: usize) -> u64 {
+        match self.quantisation() {
+            Some(quantisation) => quantisation.bytes(rows, columns) as u64,
+            None => (rows * columns * self.float().size_in_bytes()) as u64,
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! 8-bit integers with a magnitude for each row, as bitsandbytes' `int8_vectorwise_quant`. Where
+//! LLM.int8 rounds activations too, and spares outliers among them, ours stay f32.
+
+use rayon::prelude::*;
+
+/// `1 / 127`, as bitsandbytes has it.
+const STEP: f32 = 0.007_874_016;
+
+#[derive(Clone)]
+pub(super) struct Int8 {
+    codes: Vec<i8>,
+    /// Largest magnitude of each row.
+    magnitudes: Vec<f32>,
+}
+
+/// Bytes of a matrix of this size.
+pub(super) fn bytes(rows: usize, columns: usize) -> usize {
+    rows * columns + 4 * rows
+}
+
+impl Int8 {
+    pub(super) fn quantise(values: &[f32], columns: usize) -> Self {
+        let mut codes = vec![0_i8; values.len()];
+        let magnitudes = codes
+            .par_chunks_mut(columns.max(1))
+            .zip(values.par_chunks(columns.max(1)))
+            .map(|(codes, values)| {
+                let magnitude = values
+                    .iter()
+                    .fold(0.0_f32, |largest, value| largest.max(value.abs()));
+                if magnitude > 0.0 {
+                    let scale = 127.0 / magnitude;
+                    for (code, value) in codes.iter_mut().zip(values) {
+                        *code = (value * scale).round_ties_even() as i8;
+                    }
+                }
+                magnitude
+            })
+            .collect();
+        Self { codes, magnitudes }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.codes.len() + 4 * self.magnitudes.len()
+    }
+
+    /// Writes elements of `row`, which lie from `start` on.
+    pub(super) fn widen(&self, row: usize, start: usize, to: &mut [f32]) {
+        let magnitude = self.magnitudes[row];
+        for (to, code) in to.iter_mut().zip(&self.codes[start..]) {
+            *to = f32::from(*code) * magnitude * STEP;
+        }
+    }
+}
