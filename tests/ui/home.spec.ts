@@ -16,7 +16,7 @@ test('at first there is this machine and one thing to do, and it leads to a run'
   const machine = section(page, 'This machine');
   await expect(machine).toContainText('Apple M3 Max');
   await expect(machine).toContainText('there is an Apple GPU, but this build has no Metal support yet');
-  await expect(machine).toContainText('up to 8 B with 16-bit LoRA · 4 B with LoRA · 1.2 B with full fine-tuning');
+  await expect(machine).toContainText('up to 14.8 B with QLoRA · 8 B with 16-bit LoRA · 4 B with LoRA · 1.2 B with full fine-tuning');
   await expect(page.getByRole('heading', { level: 2 })).toHaveText(['Try it now']);
   await page.keyboard.press('Control+Enter');
   await expect(page.getByRole('status').filter({ hasText: /Installing|Reading|Starting/ })).toBeVisible();
