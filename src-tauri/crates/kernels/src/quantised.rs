@@ -121,6 +121,7 @@ impl QuantisedMatrix {
     }
 
     /// Writes a part of the matrix, row by row.
+    #[cfg(target_arch = "x86_64")]
     pub(crate) fn widen_part(&self, rows: Range<usize>, columns: &Range<usize>, to: &mut [f32]) {
         for (row, to) in rows.zip(to.chunks_exact_mut(columns.len())) {
             self.widen_row(row, columns.clone(), to);
