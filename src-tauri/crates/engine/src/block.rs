@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::attention::{self, SelfAttention};
 use crate::cache::LayerCache;
-use crate::linear::Linear;
+use crate::linear::{Linear, Purpose};
 use crate::mlp::{self, Mlp};
 use crate::norm::Norm;
 use crate::parameter::Parameter;
@@ -93,8 +93,12 @@ impl Block {
         context: &Context<'_>,
         caches: Option<&mut [&mut LayerCache]>,
     ) -> Result<(Tensor, Saved)> {
+        let purpose = match caches {
+            None => Purpose::Training,
+            Some(_) => Purpose::Generation,
+        };
         let h = through(self.norms.before_attention.as_ref(), x)?;
-        let (attended, attention) = self.attention.forward(&h, context, caches)?;
+        let (attended, attention) = self.attention.forward(&h, context, caches, purpose)?;
         let (attended, kept_attended) = after(self.norms.after_attention.as_ref(), attended)?;
         let middle = self.sum(x, &attended)?;
         let (mlp_input, kept_middle) = match self.residual {
@@ -106,7 +110,7 @@ impl Block {
             Residual::Parallel => (through(self.norms.before_mlp.as_ref(), x)?, None),
             Residual::ParallelOneNorm => (h, None),
         };
-        let (transformed, mlp) = self.mlp.forward(&mlp_input)?;
+        let (transformed, mlp) = self.mlp.forward(&mlp_input, purpose)?;
         let (transformed, kept_transformed) = after(self.norms.after_mlp.as_ref(), transformed)?;
         let y = self.sum(&middle, &transformed)?;
         let saved = Saved {

@@ -118,7 +118,7 @@ impl Decoder {
     pub fn logits(&self, batch: &Batch) -> Result<Tensor> {
         let hidden = self.hidden(batch)?;
         let hidden = self.norm.forward(&hidden)?;
-        Ok(self.head().of(&hidden, &self.output().value)?)
+        Ok(self.head().of(&hidden, self.output().operand())?)
     }
 
     /// `-ln p(target)` of each position whose prediction counts, in order.
@@ -129,7 +129,7 @@ impl Decoder {
         }
         let hidden = self.select(&self.hidden(batch)?, &rows)?;
         let hidden = self.norm.forward(&hidden)?;
-        let weight = &self.output().value;
+        let weight = self.output().operand();
         Ok(linear_token_losses(&hidden, weight, &targets, self.head())?)
     }
 
@@ -177,15 +177,9 @@ impl Decoder {
         let hidden = self.norm.forward(&last)?;
         let head = self.head();
         let output = self.head.as_mut().unwrap_or(&mut self.embed);
-        let weight = output.value.clone();
-        let (loss, dhidden) = linear_cross_entropy(
-            &hidden,
-            &weight,
-            &targets,
-            head,
-            scale,
-            output.gradient_mut(),
-        )?;
+        let (weight, gradient) = output.operand_and_gradient();
+        let (loss, dhidden) =
+            linear_cross_entropy(&hidden, weight, &targets, head, scale, gradient)?;
         let dlast = self.norm.backward(&last, &dhidden)?;
         let mut dx = x.zeros_like()?;
         embedding_backward(&mut dx, &counted_rows, &dlast)?;
@@ -275,7 +269,7 @@ impl Decoder {
             .map(|span| (span.start + span.len - 1) as u32)
             .collect();
         let hidden = self.norm.forward(&self.select(&x, &last)?)?;
-        Ok(self.head().of(&hidden, &self.output().value)?)
+        Ok(self.head().for_inference(&hidden, self.output().operand())?)
     }
 
     /// The residual stream after the last block, `(N, H)`.
@@ -300,7 +294,7 @@ impl Decoder {
 
     /// The tokens' rows of the embedding, `(N, H)`.
     fn embed(&self, tokens: &[u32]) -> Result<Tensor> {
-        let x = embedding(&self.embed.value, tokens)?;
+        let x = embedding(self.embed.operand(), tokens)?.to_device(&self.device)?;
         Ok(if self.spec.embedding_scale == 1.0 {
             x
         } else {

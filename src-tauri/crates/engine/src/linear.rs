@@ -5,7 +5,8 @@ use crate::lora::{self, AdapterTensors, Lora, LoraConfig, LoraInit};
 use crate::parameter::Parameter;
 use crate::spec::LinearShape;
 use attune_kernels::{
-    Transpose, add_bias, add_column_sums, low_rank_row_norms, matmul, matmul_add,
+    Operand, Transpose, add_bias, add_column_sums, low_rank_row_norms, matmul, matmul_add,
+    matmul_for_inference,
 };
 use candle_core::{DType, Device, Tensor};
 use rand::Rng;
@@ -18,6 +19,25 @@ pub(crate) struct Linear {
     /// `b (out)`
     pub(crate) bias: Option<Parameter>,
     pub(crate) lora: Option<Lora>,
+}
+
+/// What a result is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Gradients, or a score: products are exact.
+    Training,
+    /// Choosing tokens: products may be those of [`matmul_for_inference`].
+    Generation,
+}
+
+impl Purpose {
+    /// `x · weightᵀ`
+    pub(crate) fn product(self, x: &Tensor, weight: Operand<'_>) -> Result<Tensor> {
+        Ok(match self {
+            Self::Training => matmul(x, weight, Transpose::Right)?,
+            Self::Generation => matmul_for_inference(x, weight)?,
+        })
+    }
 }
 
 /// What the backward wants besides the input.
@@ -112,11 +132,11 @@ impl Linear {
     }
 
     /// `x (N, in)` to `y (N, out)`.
-    pub(crate) fn forward(&self, x: &Tensor) -> Result<(Tensor, Saved)> {
+    pub(crate) fn forward(&self, x: &Tensor, purpose: Purpose) -> Result<(Tensor, Saved)> {
         let (mut y, saved) = match &self.lora {
-            None => (matmul(x, self.weight.operand(), Transpose::Right)?, None),
+            None => (purpose.product(x, self.weight.operand())?, None),
             Some(lora) => {
-                let (y, saved) = lora.forward(x, self.weight.operand())?;
+                let (y, saved) = lora.forward(x, self.weight.operand(), purpose)?;
                 (y, Some(saved))
             }
         };

@@ -16,7 +16,7 @@ pub(crate) struct Parameter {
     quantised: Option<QuantisedMatrix>,
     gradient: Option<Tensor>,
     /// The weights before an adapter trained them whole.
-    base: Option<Tensor>,
+    base: Option<(Tensor, Option<QuantisedMatrix>)>,
 }
 
 impl Parameter {
@@ -83,7 +83,7 @@ impl Parameter {
 
     /// Makes the weights trainable as a part of an adapter: freezing brings back what they were.
     pub(crate) fn train_whole(&mut self) -> Result<()> {
-        let base = self.value.clone();
+        let base = (self.value.clone(), self.quantised.clone());
         self.make_trainable()?;
         self.base.get_or_insert(base);
         Ok(())
@@ -93,7 +93,7 @@ impl Parameter {
     pub(crate) fn freeze(&mut self) {
         self.gradient = None;
         if let Some(base) = self.base.take() {
-            self.value = base;
+            (self.value, self.quantised) = base;
         }
     }
 
@@ -114,6 +114,15 @@ impl Parameter {
     /// Where a backward adds.
     pub(crate) fn gradient_mut(&mut self) -> Option<&mut Tensor> {
         self.gradient.as_mut()
+    }
+
+    /// A matrix as products read it, and where a backward adds.
+    pub(crate) fn operand_and_gradient(&mut self) -> (Operand<'_>, Option<&mut Tensor>) {
+        let operand = match &self.quantised {
+            Some(matrix) => matrix.into(),
+            None => (&self.value).into(),
+        };
+        (operand, self.gradient.as_mut())
     }
 
     /// The value to change together with its gradient.

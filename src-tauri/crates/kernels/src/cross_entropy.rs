@@ -3,10 +3,12 @@
 
 use crate::exp::exp;
 use crate::gemm::{self, Into, Matrix};
+use crate::inference::matmul_for_inference;
 use crate::matmul::{Transpose, matmul};
+use crate::operand::Operand;
 use crate::scale::scaled;
 use crate::softcap::{self, softcap, softcap_slope};
-use crate::storage::{as_f32, from_values, on_cpu, update, view, weights};
+use crate::storage::{from_values, on_cpu, update, view};
 use candle_core::{D, Result, Tensor, bail};
 use rayon::prelude::*;
 
@@ -39,8 +41,24 @@ impl Default for Logits {
 
 impl Logits {
     /// Scores `(M, V)` of `hidden (M, H)` by `weight (V, H)`.
-    pub fn of(&self, hidden: &Tensor, weight: &Tensor) -> Result<Tensor> {
-        let mut logits = matmul(hidden, weight, Transpose::Right)?;
+    pub fn of<'a>(
+        &self,
+        hidden: &Tensor,
+        weight: impl std::convert::Into<Operand<'a>>,
+    ) -> Result<Tensor> {
+        self.finish(matmul(hidden, weight, Transpose::Right)?)
+    }
+
+    /// The same by [`matmul_for_inference`].
+    pub fn for_inference<'a>(
+        &self,
+        hidden: &Tensor,
+        weight: impl std::convert::Into<Operand<'a>>,
+    ) -> Result<Tensor> {
+        self.finish(matmul_for_inference(hidden, weight)?)
+    }
+
+    fn finish(&self, mut logits: Tensor) -> Result<Tensor> {
         if self.scale != 1.0 {
             logits = scaled(&logits, self.scale)?;
         }
@@ -70,26 +88,27 @@ impl Logits {
 /// `hidden (M, H)` holds only rows that count, `weight (V, H)`, one target per row. Returns the
 /// summed loss (nats, not scaled) and the gradient of `hidden` of `scale ·` that sum; the gradient
 /// of `weight` is added to `weight_gradient` when there is one.
-pub fn linear_cross_entropy(
+pub fn linear_cross_entropy<'a>(
     hidden: &Tensor,
-    weight: &Tensor,
+    weight: impl std::convert::Into<Operand<'a>>,
     targets: &[u32],
     head: Logits,
     scale: f32,
     mut weight_gradient: Option<&mut Tensor>,
 ) -> Result<(f64, Tensor)> {
+    let weight = weight.into();
     let (m, h, v) = check(hidden, weight, targets)?;
     if !on_cpu(hidden) {
         return composed(
             hidden,
-            &as_f32(weight)?,
+            &weight.widened(hidden.device())?,
             targets,
             head,
             scale,
             weight_gradient,
         );
     }
-    let (hidden_values, weight) = (view(hidden)?, weights(weight)?);
+    let (hidden_values, weight) = (view(hidden)?, weight.open()?);
     let weight = Matrix::of(weight.values(), v, h, h);
     let mut dhidden = vec![0.0; m * h];
     let mut loss = 0.0;
@@ -160,17 +179,18 @@ pub fn linear_cross_entropy(
 }
 
 /// `-ln softmax(logits(hidden · weightᵀ))[target]` of each row, forward only.
-pub fn linear_token_losses(
+pub fn linear_token_losses<'a>(
     hidden: &Tensor,
-    weight: &Tensor,
+    weight: impl std::convert::Into<Operand<'a>>,
     targets: &[u32],
     head: Logits,
 ) -> Result<Vec<f32>> {
+    let weight = weight.into();
     let (m, h, v) = check(hidden, weight, targets)?;
     if !on_cpu(hidden) {
-        return losses_composed(hidden, &as_f32(weight)?, targets, head);
+        return losses_composed(hidden, &weight.widened(hidden.device())?, targets, head);
     }
-    let (hidden, weight) = (view(hidden)?, weights(weight)?);
+    let (hidden, weight) = (view(hidden)?, weight.open()?);
     let weight = Matrix::of(weight.values(), v, h, h);
     let rows = chunk_rows(v, m);
     let mut logits = vec![0.0; rows * v];
@@ -206,13 +226,13 @@ pub fn linear_token_losses(
     Ok(losses)
 }
 
-fn check(hidden: &Tensor, weight: &Tensor, targets: &[u32]) -> Result<(usize, usize, usize)> {
+fn check(hidden: &Tensor, weight: Operand<'_>, targets: &[u32]) -> Result<(usize, usize, usize)> {
     let ((m, h), (v, h2)) = (hidden.dims2()?, weight.dims2()?);
     if h != h2 || targets.len() != m {
         bail!(
             "cross-entropy: hidden {:?}, weight {:?}, {} targets",
             hidden.shape(),
-            weight.shape(),
+            (v, h2),
             targets.len()
         );
     }

@@ -28,7 +28,7 @@ mod vector;
 #[cfg(target_arch = "x86_64")]
 use crate::quantised::QuantisedMatrix;
 use ::gemm::Parallelism;
-pub(crate) use element::{Bf16, F16, Values};
+pub(crate) use element::{Bf16, Element, F16, Values};
 
 /// A read-only strided matrix; one of its strides is 1.
 #[derive(Clone, Copy)]

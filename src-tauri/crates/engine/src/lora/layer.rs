@@ -1,6 +1,7 @@
 //! The adapter of one linear layer, forward and backward.
 
 use super::pissa;
+use crate::linear::Purpose;
 use crate::parameter::Parameter;
 use crate::{Error, Result};
 use attune_kernels::{
@@ -174,14 +175,24 @@ impl Lora {
     }
 
     /// The layer's adapted result `(N, out)`, of its input and its `weight`, without the bias.
-    pub(crate) fn forward(&self, x: &Tensor, weight: Operand<'_>) -> Result<(Tensor, Saved)> {
+    pub(crate) fn forward(
+        &self,
+        x: &Tensor,
+        weight: Operand<'_>,
+        purpose: Purpose,
+    ) -> Result<(Tensor, Saved)> {
         let dropped = self.dropped(x)?;
         let input = dropped.as_ref().unwrap_or(x);
         let u = matmul(input, &self.a.value, Transpose::Right)?;
         let (scale, b) = (self.scale, &self.b.value);
-        let adapted = || {
+        let adapted = || -> Result<Tensor> {
+            if purpose == Purpose::Generation {
+                let mut sum = purpose.product(x, weight)?;
+                matmul_add(&mut sum, scale, &u, b, Transpose::Right)?;
+                return Ok(sum);
+            }
             let base = term(1.0, x, weight, Transpose::Right);
-            matmul_sum(base, term(scale, &u, b, Transpose::Right))
+            Ok(matmul_sum(base, term(scale, &u, b, Transpose::Right))?)
         };
         let Some(magnitude) = &self.magnitude else {
             let y = adapted()?;
