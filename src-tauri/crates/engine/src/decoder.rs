@@ -2,9 +2,12 @@
 
 mod adapter;
 mod folder;
+mod labels;
 mod noise;
+mod pass;
+mod reference;
 
-use crate::block::{self, Block, Context};
+use crate::block::{Block, Context};
 use crate::cache::{Cache, LayerCache};
 use crate::lora::LoraConfig;
 use crate::norm::Norm;
@@ -12,15 +15,13 @@ use crate::parameter::Parameter;
 use crate::rotary::{Angles, Rotary};
 use crate::{Error, ModelSpec, Result};
 use attune_data::{Batch, IGNORED};
-use attune_kernels::{
-    Logits, Span, embedding, embedding_backward, in_pool, linear_cross_entropy,
-    linear_token_losses, scaled,
-};
+use attune_kernels::{Logits, Span, embedding, in_pool, linear_token_losses, scaled};
 use candle_core::{Device, Tensor};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
 pub use noise::Noise;
+pub(crate) use pass::Weighing;
 
 /// How many weights a model has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -40,17 +41,13 @@ pub struct Decoder {
     embed: Parameter,
     layers: Vec<Block>,
     norm: Norm,
-    /// The output matrix, unless the embedding doubles as it.
+    /// The output matrix, unless the embedding doubles as it or the model scores labels.
     head: Option<Parameter>,
+    /// `(labels, H)`: what scores the labels of a sequence, in a model that does.
+    score: Option<Parameter>,
     lora: Option<LoraConfig>,
     /// One for each of the spec's rotary embeddings.
     rotary: Vec<Rotary>,
-}
-
-/// A block's input alone, or all that its backward wants.
-enum Kept {
-    Input(Tensor),
-    Saved(block::Saved),
 }
 
 /// Where the rows of a batch stand.
@@ -116,6 +113,7 @@ impl Decoder {
 
     /// Scores `(N, vocabulary)` of every position of a batch.
     pub fn logits(&self, batch: &Batch) -> Result<Tensor> {
+        self.check_writes()?;
         let hidden = self.hidden(batch)?;
         let hidden = self.norm.forward(&hidden)?;
         Ok(self.head().of(&hidden, self.output().operand())?)
@@ -123,6 +121,7 @@ impl Decoder {
 
     /// `-ln p(target)` of each position whose prediction counts, in order.
     pub fn token_losses(&self, batch: &Batch) -> Result<Vec<f32>> {
+        self.check_writes()?;
         let (rows, targets) = counted(batch);
         if rows.is_empty() {
             return Ok(Vec::new());
@@ -131,79 +130,6 @@ impl Decoder {
         let hidden = self.norm.forward(&hidden)?;
         let weight = self.output().operand();
         Ok(linear_token_losses(&hidden, weight, &targets, self.head())?)
-    }
-
-    /// Forward and backward of one batch. Adds the gradient of `scale · Σ loss` to every trainable
-    /// parameter and returns `Σ loss` in nats. With `recompute`, a block keeps only its input and
-    /// runs forward again when its turn in the backward comes.
-    pub fn loss_and_backward(&mut self, batch: &Batch, scale: f32, recompute: bool) -> Result<f64> {
-        in_pool(|| self.forward_and_backward(batch, scale, recompute, None))
-    }
-
-    fn forward_and_backward(
-        &mut self,
-        batch: &Batch,
-        scale: f32,
-        recompute: bool,
-        noise: Option<&Noise>,
-    ) -> Result<f64> {
-        let rows = self.rows(batch)?;
-        let angles = self.angles(&rows)?;
-        let context = Context {
-            spans: &rows.spans,
-            positions: &rows.positions,
-            angles: &angles,
-        };
-        let mut x = self.embed(&batch.tokens)?;
-        if let Some(noise) = noise {
-            noise.add_to_embeddings(&mut x, &rows.spans)?;
-        }
-        let mut kept = Vec::with_capacity(self.layers.len());
-        for layer in &self.layers {
-            let (y, saved) = layer.forward(&x, &context, None)?;
-            kept.push(if recompute {
-                Kept::Input(x)
-            } else {
-                Kept::Saved(saved)
-            });
-            x = y;
-        }
-        // Only rows that count go through the final norm and the output matrix.
-        let (counted_rows, targets) = counted(batch);
-        if counted_rows.is_empty() {
-            return Ok(0.0);
-        }
-        let last = self.select(&x, &counted_rows)?;
-        let hidden = self.norm.forward(&last)?;
-        let head = self.head();
-        let output = self.head.as_mut().unwrap_or(&mut self.embed);
-        let (weight, gradient) = output.operand_and_gradient();
-        let (loss, dhidden) =
-            linear_cross_entropy(&hidden, weight, &targets, head, scale, gradient)?;
-        let dlast = self.norm.backward(&last, &dhidden)?;
-        let mut dx = x.zeros_like()?;
-        embedding_backward(&mut dx, &counted_rows, &dlast)?;
-        drop(x);
-
-        let wants_embedding = self.embed.is_trainable();
-        for (index, layer) in self.layers.iter_mut().enumerate().rev() {
-            let saved = match kept.pop() {
-                Some(Kept::Saved(saved)) => saved,
-                Some(Kept::Input(x)) => layer.forward(&x, &context, None)?.1,
-                None => unreachable!("one is kept per layer"),
-            };
-            match layer.backward(saved, &dx, &context, index > 0 || wants_embedding)? {
-                Some(next) => dx = next,
-                None => return Ok(loss),
-            }
-        }
-        if let Some(gradient) = self.embed.gradient_mut() {
-            if self.spec.embedding_scale != 1.0 {
-                dx = scaled(&dx, self.spec.embedding_scale as f32)?;
-            }
-            embedding_backward(gradient, &batch.tokens, &dx)?;
-        }
-        Ok(loss)
     }
 
     /// An empty cache for one sequence.
@@ -229,6 +155,7 @@ impl Decoder {
             spans: Vec::new(),
             positions: Vec::new(),
         };
+        self.check_writes()?;
         self.check_tokens(tokens.iter().copied().flatten())?;
         let mut fed = Vec::new();
         for (tokens, cache) in tokens.iter().zip(caches.iter_mut()) {
@@ -269,7 +196,9 @@ impl Decoder {
             .map(|span| (span.start + span.len - 1) as u32)
             .collect();
         let hidden = self.norm.forward(&self.select(&x, &last)?)?;
-        Ok(self.head().for_inference(&hidden, self.output().operand())?)
+        Ok(self
+            .head()
+            .for_inference(&hidden, self.output().operand())?)
     }
 
     /// The residual stream after the last block, `(N, H)`.
@@ -312,6 +241,17 @@ impl Decoder {
 
     fn output(&self) -> &Parameter {
         self.head.as_ref().unwrap_or(&self.embed)
+    }
+
+    /// Refuses to score tokens with a model that scores labels.
+    fn check_writes(&self) -> Result<()> {
+        match self.score {
+            None => Ok(()),
+            Some(_) => Err(Error::OtherHead {
+                has: "scores the labels of a text",
+                lacks: "predicts no tokens",
+            }),
+        }
     }
 
     fn select(&self, x: &Tensor, rows: &[u32]) -> Result<Tensor> {
@@ -379,7 +319,7 @@ impl Decoder {
             layer.visit(visit);
         }
         self.norm.visit(visit);
-        self.head.iter().for_each(visit);
+        self.head.iter().chain(&self.score).for_each(visit);
     }
 
     pub(crate) fn visit_mut(
@@ -391,7 +331,8 @@ impl Decoder {
             layer.visit_mut(visit)?;
         }
         self.norm.visit_mut(visit)?;
-        self.head.iter_mut().try_for_each(visit)
+        let heads = self.head.iter_mut().chain(&mut self.score);
+        heads.into_iter().try_for_each(visit)
     }
 }
 

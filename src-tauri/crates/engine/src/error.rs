@@ -120,6 +120,17 @@ pub enum Error {
         /// What differs.
         reason: String,
     },
+    /// The model's head is another than what is asked of it.
+    #[error("this model {has} and {lacks}")]
+    OtherHead {
+        /// What the model does.
+        has: &'static str,
+        /// What it does not do.
+        lacks: &'static str,
+    },
+    /// The labels of samples or of a head make no sense together.
+    #[error("the labels do not fit: {0}")]
+    BadLabels(String),
     /// There is nothing to learn from or nothing to learn with.
     #[error("nothing to train: {0}")]
     NothingToTrain(String),
@@ -172,6 +183,8 @@ impl Error {
             Self::UnsupportedAdapter { .. } => "adapter-unsupported",
             Self::BadAdapterSetting { .. } => "adapter-bad-setting",
             Self::CheckpointMismatch { .. } => "checkpoint-mismatch",
+            Self::OtherHead { .. } => "model-other-head",
+            Self::BadLabels(_) => "bad-labels",
             Self::NothingToTrain(_) => "nothing-to-train",
             Self::Diverged { .. } => "training-diverged",
             Self::TokenOutsideVocabulary { .. } => "token-outside-vocabulary",
@@ -215,6 +228,10 @@ impl Error {
             Self::CheckpointMismatch { .. } => {
                 "Start a new experiment, or restore the dataset and settings it began with."
             }
+            Self::OtherHead { .. } => {
+                "Choose a language model to write text, and a model with a classification head to score labels."
+            }
+            Self::BadLabels(_) => "Correct the label columns, or choose another kind of problem.",
             Self::NothingToTrain(_) => "Check the dataset's answer column and the maximum length.",
             Self::Diverged { .. } => {
                 "Lower the learning rate or set gradient_clip, and continue from the last checkpoint."

@@ -14,6 +14,7 @@ mod decoder;
 mod error;
 mod event;
 mod files;
+mod fingerprint;
 mod footprint;
 mod generate;
 mod linear;
@@ -21,6 +22,7 @@ mod lora;
 mod memory;
 mod mlp;
 mod norm;
+mod objective;
 mod optimizer;
 mod parameter;
 mod plan;
@@ -43,6 +45,11 @@ pub use footprint::{Footprint, Workload};
 pub use generate::{Completion, SamplingOptions, StopReason, generate};
 pub use lora::{LoraConfig, LoraInit, TargetModules};
 pub use memory::peak_memory;
+pub use objective::{
+    Kto, KtoOptions, Measurement, NextToken, Objective, PairLogProbabilities, PairLoss, Preference,
+    PreferenceLoss, PreferenceOptions, Preparation, RatedLoss, SequenceLabels, StepContext,
+    kto_loss, preference_losses,
+};
 pub use optimizer::OptimizerKind;
 pub use plan::first_step;
 pub use priority::compute_in_background;
@@ -50,8 +57,8 @@ pub use schedule::Schedule;
 pub use score::{SampleLoss, evaluate, score};
 pub use spec::{
     Activation, Family, LINEAR_MODULES, LayerSpec, MlpKind, ModelSpec, NormKind, NormPlacement,
-    QkNorm, QkvProjection, Residual, Rope, RopeScaling,
+    ProblemType, QkNorm, QkvProjection, Residual, Rope, RopeScaling, SequenceHead,
 };
 pub use speed::matrix_speed;
-pub use train::{Control, Outcome, Request, TrainOptions, train};
+pub use train::{Control, Outcome, Request, TrainOptions, train, train_objective};
 pub use weight_type::WeightType;

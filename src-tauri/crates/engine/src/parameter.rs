@@ -97,6 +97,14 @@ impl Parameter {
         }
     }
 
+    /// Exchanges weights that an adapter trains whole with those of the base.
+    pub(crate) fn exchange_base(&mut self) {
+        if let Some(base) = &mut self.base {
+            std::mem::swap(&mut self.value, &mut base.0);
+            std::mem::swap(&mut self.quantised, &mut base.1);
+        }
+    }
+
     /// Ends training with the weights as they are.
     pub(crate) fn keep(&mut self) {
         self.base = None;

@@ -12,6 +12,7 @@ mod llama;
 mod names;
 mod phi3;
 mod rope;
+mod sequence_head;
 mod stablelm;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,8 @@ pub use family::Family;
 pub use layout::LINEAR_MODULES;
 pub(crate) use layout::LinearShape;
 pub use rope::{Rope, RopeScaling};
+pub(crate) use sequence_head::SCORE;
+pub use sequence_head::{ProblemType, SequenceHead};
 
 /// How rows are normalised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -185,6 +188,10 @@ pub struct ModelSpec {
     pub ropes: Vec<Rope>,
     /// What differs between blocks, one entry for each.
     pub layers: Vec<LayerSpec>,
+    /// What scores the labels of a whole text, in a model that does that instead of predicting
+    /// tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sequence_head: Option<SequenceHead>,
 }
 
 impl ModelSpec {

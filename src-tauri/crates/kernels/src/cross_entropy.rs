@@ -94,24 +94,47 @@ pub fn linear_cross_entropy<'a>(
     targets: &[u32],
     head: Logits,
     scale: f32,
-    mut weight_gradient: Option<&mut Tensor>,
+    weight_gradient: Option<&mut Tensor>,
 ) -> Result<(f64, Tensor)> {
+    let scales = vec![scale; targets.len()];
+    let (losses, dhidden) =
+        linear_cross_entropy_rows(hidden, weight, targets, head, &scales, weight_gradient)?;
+    Ok((losses.iter().sum(), dhidden))
+}
+
+/// [`linear_cross_entropy`] with a factor for each row: returns the loss of each row (nats, not
+/// scaled) and the gradient of `hidden` of `Σ scales[i] · loss[i]`.
+///
+/// With `scales[i] = ∂L/∂loss[i]` these are the gradients of any function `L` of the rows' losses,
+/// such as one of the log-probabilities of whole sequences. A row of the gradient of `hidden` is
+/// its factor times what it is at 1.
+pub fn linear_cross_entropy_rows<'a>(
+    hidden: &Tensor,
+    weight: impl std::convert::Into<Operand<'a>>,
+    targets: &[u32],
+    head: Logits,
+    scales: &[f32],
+    mut weight_gradient: Option<&mut Tensor>,
+) -> Result<(Vec<f64>, Tensor)> {
     let weight = weight.into();
     let (m, h, v) = check(hidden, weight, targets)?;
+    if scales.len() != m {
+        bail!("cross-entropy: {} factors for {m} rows", scales.len());
+    }
     if !on_cpu(hidden) {
         return composed(
             hidden,
             &weight.widened(hidden.device())?,
             targets,
             head,
-            scale,
+            scales,
             weight_gradient,
         );
     }
     let (hidden_values, weight) = (view(hidden)?, weight.open()?);
     let weight = Matrix::of(weight.values(), v, h, h);
     let mut dhidden = vec![0.0; m * h];
-    let mut loss = 0.0;
+    let mut losses = Vec::with_capacity(m);
     let rows = chunk_rows(v, m);
     let mut logits = vec![0.0; rows * v];
     for first in (0..m).step_by(rows) {
@@ -128,10 +151,11 @@ pub fn linear_cross_entropy<'a>(
             gemm::all_threads(),
         );
         // Each row's loss, and its logits turned into scale · (softmax - onehot).
-        let losses: Vec<f64> = logits
+        let chunk: Vec<f64> = logits
             .par_chunks_mut(v)
             .zip(&targets[first..first + count])
-            .map(|(row, target)| {
+            .zip(&scales[first..first + count])
+            .map(|((row, target), scale)| {
                 let capped = head.softcap.map(|cap| {
                     softcap(row, cap);
                     (row.to_vec(), cap)
@@ -149,7 +173,7 @@ pub fn linear_cross_entropy<'a>(
                 f64::from(sum).ln() + f64::from(max) - f64::from(target_logit)
             })
             .collect();
-        loss += losses.iter().sum::<f64>();
+        losses.extend(chunk);
         let dlogits = Matrix::new(logits, count, v, v);
         let dx = &mut dhidden[first * h..][..count * h];
         gemm::gemm(
@@ -175,7 +199,7 @@ pub fn linear_cross_entropy<'a>(
             })?;
         }
     }
-    Ok((loss, from_values(dhidden, (m, h))?))
+    Ok((losses, from_values(dhidden, (m, h))?))
 }
 
 /// `-ln softmax(logits(hidden · weightᵀ))[target]` of each row, forward only.
@@ -271,28 +295,28 @@ pub(crate) fn composed(
     weight: &Tensor,
     targets: &[u32],
     head: Logits,
-    scale: f32,
+    scales: &[f32],
     mut weight_gradient: Option<&mut Tensor>,
-) -> Result<(f64, Tensor)> {
+) -> Result<(Vec<f64>, Tensor)> {
     let (m, v) = (hidden.dim(0)?, weight.dim(0)?);
     let rows = chunk_rows(v, m);
-    let mut loss = 0.0;
+    let mut losses = Vec::with_capacity(m);
     let mut dhidden = Vec::new();
     for first in (0..m).step_by(rows) {
         let count = rows.min(m - first);
         let x = hidden.narrow(0, first, count)?.contiguous()?;
-        let targets = Tensor::new(&targets[first..first + count], hidden.device())?.unsqueeze(1)?;
+        let device = hidden.device();
+        let targets = Tensor::new(&targets[first..first + count], device)?.unsqueeze(1)?;
+        let scales = Tensor::new(&scales[first..first + count], device)?.unsqueeze(1)?;
         let (logits, slope) = head.composed(&x, weight)?;
         let log_probabilities = candle_nn::ops::log_softmax(&logits, D::Minus1)?;
-        loss -= f64::from(
-            log_probabilities
-                .gather(&targets, 1)?
-                .sum_all()?
-                .to_scalar::<f32>()?,
-        );
+        let chunk = log_probabilities.gather(&targets, 1)?.flatten_all()?;
+        losses.extend(chunk.to_vec1::<f32>()?.into_iter().map(|x| -f64::from(x)));
         let ones = targets.ones_like()?.to_dtype(x.dtype())?.neg()?;
-        let mut dlogits =
-            (log_probabilities.exp()?.scatter_add(&targets, &ones, 1)? * f64::from(scale))?;
+        let mut dlogits = log_probabilities
+            .exp()?
+            .scatter_add(&targets, &ones, 1)?
+            .broadcast_mul(&scales)?;
         if let Some(slope) = slope {
             dlogits = (dlogits * slope)?;
         }
@@ -303,9 +327,9 @@ pub(crate) fn composed(
         }
     }
     if dhidden.is_empty() {
-        return Ok((0.0, hidden.zeros_like()?));
+        return Ok((losses, hidden.zeros_like()?));
     }
-    Ok((loss, Tensor::cat(&dhidden, 0)?))
+    Ok((losses, Tensor::cat(&dhidden, 0)?))
 }
 
 pub(crate) fn losses_composed(

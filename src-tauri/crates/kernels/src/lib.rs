@@ -44,7 +44,9 @@ pub use add::add;
 pub use attention::{Attention, Span};
 pub use bias::{add_bias, add_column_sums};
 pub use candle_core::Result;
-pub use cross_entropy::{Logits, linear_cross_entropy, linear_token_losses};
+pub use cross_entropy::{
+    Logits, linear_cross_entropy, linear_cross_entropy_rows, linear_token_losses,
+};
 pub use dora::{add_column_products, low_rank_row_norms, scale_columns};
 pub use embedding::{embedding, embedding_backward};
 pub use gelu::{Gelu, geglu, geglu_backward, gelu, gelu_backward};

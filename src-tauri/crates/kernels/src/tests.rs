@@ -9,6 +9,7 @@
 
 mod activations;
 mod norms;
+mod sequences;
 
 use crate::{
     AdamW, Attention, Logits, Rotation, Span, Term, Transpose, adamw, cross_entropy, matmul,
@@ -401,9 +402,15 @@ fn cross_entropy_gradients() -> Result<()> {
         let (loss, dhidden) =
             crate::linear_cross_entropy(&hidden, &weight, &targets, head, 0.2, Some(&mut dweight))?;
         let mut dweight2 = weight.zeros_like()?;
-        let (loss2, dhidden2) =
-            cross_entropy::composed(&hidden, &weight, &targets, head, 0.2, Some(&mut dweight2))?;
-        assert!((loss - loss2).abs() < 1e-5);
+        let (losses2, dhidden2) = cross_entropy::composed(
+            &hidden,
+            &weight,
+            &targets,
+            head,
+            &[0.2; 5],
+            Some(&mut dweight2),
+        )?;
+        assert!((loss - losses2.iter().sum::<f64>()).abs() < 1e-5);
         assert_close(&dhidden, &dhidden2, 1e-5, "dhidden");
         assert_close(&dweight, &dweight2, 1e-5, "dweight");
         let losses = crate::linear_token_losses(&hidden, &weight, &targets, head)?;

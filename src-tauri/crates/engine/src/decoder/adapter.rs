@@ -5,6 +5,7 @@ use crate::block::Block;
 use crate::linear::Linear;
 use crate::lora::{self, LoraConfig, LoraInit};
 use crate::parameter::Parameter;
+use crate::spec::SCORE;
 use crate::{Error, Result, files};
 use candle_core::Tensor;
 use rand::SeedableRng;
@@ -31,7 +32,11 @@ impl Decoder {
             }
         }
         self.train_whole(config)?;
-        self.lora = Some(config.clone());
+        let mut config = config.clone();
+        if self.score.is_some() && !config.saves(SCORE) {
+            config.modules_to_save.push(SCORE.to_owned());
+        }
+        self.lora = Some(config);
         Ok(())
     }
 
@@ -117,7 +122,7 @@ impl Decoder {
     }
 
     /// Freezes every weight and drops the adapter.
-    fn freeze(&mut self) -> Result<()> {
+    pub(super) fn freeze(&mut self) -> Result<()> {
         for linear in self.layers.iter_mut().flat_map(Block::linears_mut) {
             linear.detach_lora()?;
         }
@@ -128,20 +133,33 @@ impl Decoder {
         })
     }
 
-    /// Makes trainable what the adapter trains whole.
+    /// Makes trainable what the adapter trains whole: what its settings name, and the matrix that
+    /// scores labels.
     fn train_whole(&mut self, config: &LoraConfig) -> Result<()> {
-        let tied = self.head.is_none() && config.saves(HEAD);
+        let tied = self.doubles() && config.saves(HEAD);
         for parameter in self.outside_mut() {
-            if tied || config.saves(module(&parameter.name)) {
+            let module = module(&parameter.name);
+            if tied || module == SCORE || config.saves(module) {
                 parameter.train_whole()?;
             }
         }
         Ok(())
     }
 
-    /// The matrices outside the blocks: the embedding and the output matrix.
+    /// The matrices outside the blocks: the embedding and the output matrix, or what scores labels.
+    fn outside(&self) -> impl Iterator<Item = &Parameter> {
+        let heads = self.head.iter().chain(&self.score);
+        [&self.embed].into_iter().chain(heads)
+    }
+
     fn outside_mut(&mut self) -> impl Iterator<Item = &mut Parameter> {
-        [&mut self.embed].into_iter().chain(&mut self.head)
+        let heads = self.head.iter_mut().chain(&mut self.score);
+        [&mut self.embed].into_iter().chain(heads)
+    }
+
+    /// Whether the embedding is the output matrix too.
+    fn doubles(&self) -> bool {
+        self.head.is_none() && self.score.is_none()
     }
 
     fn linears(&self) -> impl Iterator<Item = &Linear> {
@@ -150,7 +168,8 @@ impl Decoder {
 
     fn check_adapter(&self, config: &LoraConfig) -> Result<()> {
         let linears: Vec<&str> = self.linears().map(Linear::name).collect();
-        config.check_against(&linears, &[module(&self.embed.name), HEAD])
+        let head = if self.score.is_some() { SCORE } else { HEAD };
+        config.check_against(&linears, &[module(&self.embed.name), head])
     }
 
     /// Refuses an adapter that is not for a model like this one.
@@ -178,12 +197,18 @@ impl Decoder {
             return Err(broken(format!("the model has no layer `{name}`")));
         }
         for (name, tensor) in &adapter.whole {
-            let parameter = match (module(name), &self.head) {
-                (HEAD, None) => Some(&self.embed),
-                (HEAD, Some(head)) => Some(head),
-                _ => Some(&self.embed).filter(|embed| embed.name == *name),
+            let parameter = if module(name) == HEAD && self.doubles() {
+                Some(&self.embed)
+            } else {
+                self.outside().find(|parameter| parameter.name == *name)
             };
             match parameter {
+                None if module(name) == SCORE => {
+                    return Err(Error::OtherHead {
+                        has: "predicts tokens",
+                        lacks: "does not score labels, as this adapter does",
+                    });
+                }
                 None => return Err(broken(format!("the model has no embedding `{name}`"))),
                 Some(parameter) if parameter.value.shape() != tensor.shape() => {
                     return Err(broken(format!(
@@ -200,7 +225,7 @@ impl Decoder {
 
     /// Refuses embedding and output matrix that differ where the model has one for both.
     fn check_tied(&self, adapter: &lora::AdapterFile, folder: &Path) -> Result<()> {
-        if self.head.is_some() || adapter.whole.is_empty() {
+        if !self.doubles() || adapter.whole.is_empty() {
             return Ok(());
         }
         let values = adapter
@@ -231,13 +256,13 @@ impl Decoder {
             .as_ref()
             .ok_or_else(|| Error::NothingToTrain("the model has no adapter to save".into()))?;
         let mut whole: Vec<(String, Tensor)> = Vec::new();
-        for parameter in [&self.embed].into_iter().chain(&self.head) {
+        for parameter in self.outside() {
             if parameter.is_trainable() {
                 whole.push((parameter.name.clone(), parameter.value.clone()));
             }
         }
         // PEFT gives each of the two a copy of its own.
-        let tied = self.head.is_none() && !whole.is_empty();
+        let tied = self.doubles() && !whole.is_empty();
         if tied {
             whole.push((format!("{HEAD}.weight"), self.embed.value.copy()?));
         }

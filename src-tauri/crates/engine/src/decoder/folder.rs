@@ -6,7 +6,7 @@ use crate::linear::Linear;
 use crate::norm::Norm;
 use crate::parameter::Parameter;
 use crate::rotary::Rotary;
-use crate::spec::NormKind;
+use crate::spec::{NormKind, SCORE};
 use crate::weights::{self, Weights};
 use crate::{Error, ModelSpec, Result, WeightType, files};
 use attune_kernels::QuantisedMatrix;
@@ -30,7 +30,8 @@ impl Decoder {
         let spec = ModelSpec::from_folder(folder)?;
         let weights = Weights::open(folder, &spec)?;
         let stored = stored.into();
-        let outside = [spec.embedding_name(), spec.head_name()];
+        let score = format!("{SCORE}.weight");
+        let outside = [spec.embedding_name(), spec.head_name(), score];
         let total = spec.tensors().len();
         let mut done = 0;
         let origin = folder.display().to_string();
@@ -98,10 +99,14 @@ impl Decoder {
             embed: take(&spec.embedding_name())?,
             layers,
             norm: Norm::build(&spec, spec.final_norm_name(), &mut take)?,
-            head: if spec.tie_word_embeddings {
-                None
-            } else {
+            head: if spec.has_output_matrix() {
                 Some(take(&spec.head_name())?)
+            } else {
+                None
+            },
+            score: match spec.score() {
+                Some((name, _)) => Some(take(&name)?),
+                None => None,
             },
             lora: None,
             rotary: rotary.collect::<Result<_>>()?,
@@ -154,6 +159,11 @@ impl Decoder {
                         if config.get(key).is_some() {
                             config[key] = name.into();
                         }
+                    }
+                    if let (Some(head), Some(fields)) =
+                        (&self.spec.sequence_head, config.as_object_mut())
+                    {
+                        head.write(self.spec.family, fields);
                     }
                     config
                 }

@@ -2,7 +2,7 @@
 
 use super::config::Config;
 use super::names::{self, Names};
-use super::{ModelSpec, gemma, gpt_neox, llama, phi3, stablelm};
+use super::{ModelSpec, SequenceHead, gemma, gpt_neox, llama, phi3, stablelm};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -91,6 +91,11 @@ impl Family {
         found.unwrap_or(&ENTRIES[0])
     }
 
+    /// The class transformers names in `architectures`.
+    pub(super) fn architecture(self) -> &'static str {
+        self.entry().architecture
+    }
+
     pub(super) fn names(self) -> &'static Names {
         self.entry().names
     }
@@ -101,8 +106,9 @@ pub(super) fn read(config: &Config<'_>) -> Result<ModelSpec> {
     let named = |field: Option<&Value>| field.and_then(Value::as_str).map(str::to_owned);
     let architecture = named(config.get("architectures").and_then(|names| names.get(0)));
     let model_type = named(config.get("model_type"));
+    let classifies = |entry: &Entry, name: &str| entry.family.classifier().as_deref() == Some(name);
     let found = ENTRIES.iter().find(|entry| match &architecture {
-        Some(architecture) => entry.architecture == architecture,
+        Some(name) => entry.architecture == name || classifies(entry, name),
         None => model_type.as_deref() == Some(entry.model_type),
     });
     let Some(entry) = found else {
@@ -116,7 +122,11 @@ pub(super) fn read(config: &Config<'_>) -> Result<ModelSpec> {
             what: format!("the architecture {name}{nearest}"),
         });
     };
-    (entry.read)(config, entry.family)
+    let mut spec = (entry.read)(config, entry.family)?;
+    if architecture.is_some_and(|name| classifies(entry, &name)) {
+        spec.sequence_head = Some(SequenceHead::read(config)?);
+    }
+    Ok(spec)
 }
 
 /// The supported architecture whose name begins most like `name`.
@@ -146,6 +156,9 @@ pub(super) fn write(spec: &ModelSpec, dtype: &str) -> Value {
     fields.insert("model_type".into(), entry.model_type.into());
     fields.insert("torch_dtype".into(), dtype.into());
     (entry.write)(spec, &mut fields);
+    if let Some(head) = &spec.sequence_head {
+        head.write(spec.family, &mut fields);
+    }
     Value::Object(fields)
 }
 

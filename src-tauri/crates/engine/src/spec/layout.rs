@@ -183,7 +183,7 @@ impl ModelSpec {
     pub(crate) fn ignores(&self, name: &str) -> bool {
         let head = [self.head_name(), self.stored_head_name()];
         name.ends_with("rotary_emb.inv_freq")
-            || (self.tie_word_embeddings && head.iter().any(|head| head == name))
+            || (!self.has_output_matrix() && head.iter().any(|head| head == name))
             // Masks that early versions of transformers kept as buffers.
             || (self.family == Family::GptNeox
                 && [".attention.bias", ".attention.masked_bias"]
@@ -224,9 +224,10 @@ impl ModelSpec {
             }
         }
         norm(&mut tensors, self.final_norm_name());
-        if !self.tie_word_embeddings {
+        if self.has_output_matrix() {
             tensors.push((self.head_name(), table));
         }
+        tensors.extend(self.score());
         tensors
     }
 }

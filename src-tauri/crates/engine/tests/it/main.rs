@@ -6,4 +6,6 @@ mod adapters;
 mod common;
 mod folders;
 mod gradients;
+mod labels;
+mod preferences;
 mod training;
