@@ -4,7 +4,7 @@
 use crate::Result;
 use crate::block::{Context, wanted};
 use crate::cache::LayerCache;
-use crate::linear::{self, Linear, Purpose};
+use crate::linear::{self, Linear};
 use crate::norm::HeadNorm;
 use crate::parameter::Parameter;
 use crate::spec::{ModelSpec, QkvProjection};
@@ -71,12 +71,11 @@ impl SelfAttention {
         x: &Tensor,
         context: &Context<'_>,
         caches: Option<&mut [&mut LayerCache]>,
-        purpose: Purpose,
     ) -> Result<(Tensor, Saved)> {
         let mut projected = Vec::with_capacity(3);
         let mut saved_qkv = Vec::with_capacity(3);
         for linear in &self.qkv {
-            let (y, saved) = linear.forward(x, purpose)?;
+            let (y, saved) = linear.forward(x, context.products)?;
             projected.push(y);
             saved_qkv.push(saved);
         }
@@ -107,7 +106,7 @@ impl SelfAttention {
                 self.heads.cached(&q, context.spans, &keys_and_values)?
             }
         };
-        let (y, saved_o) = self.o.forward(&mixed, purpose)?;
+        let (y, saved_o) = self.o.forward(&mixed, context.products)?;
         let saved = Saved {
             raw,
             q,

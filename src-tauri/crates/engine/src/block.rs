@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::attention::{self, SelfAttention};
 use crate::cache::LayerCache;
-use crate::linear::{Linear, Purpose};
+use crate::linear::{Linear, Products};
 use crate::mlp::{self, Mlp};
 use crate::norm::Norm;
 use crate::parameter::Parameter;
@@ -38,6 +38,7 @@ pub(crate) struct Context<'a> {
     pub(crate) positions: &'a [u32],
     /// One for each of the spec's rotary embeddings.
     pub(crate) angles: &'a [Angles],
+    pub(crate) products: Products,
 }
 
 impl Context<'_> {
@@ -93,12 +94,8 @@ impl Block {
         context: &Context<'_>,
         caches: Option<&mut [&mut LayerCache]>,
     ) -> Result<(Tensor, Saved)> {
-        let purpose = match caches {
-            None => Purpose::Training,
-            Some(_) => Purpose::Generation,
-        };
         let h = through(self.norms.before_attention.as_ref(), x)?;
-        let (attended, attention) = self.attention.forward(&h, context, caches, purpose)?;
+        let (attended, attention) = self.attention.forward(&h, context, caches)?;
         let (attended, kept_attended) = after(self.norms.after_attention.as_ref(), attended)?;
         let middle = self.sum(x, &attended)?;
         let (mlp_input, kept_middle) = match self.residual {
@@ -110,7 +107,7 @@ impl Block {
             Residual::Parallel => (through(self.norms.before_mlp.as_ref(), x)?, None),
             Residual::ParallelOneNorm => (h, None),
         };
-        let (transformed, mlp) = self.mlp.forward(&mlp_input, purpose)?;
+        let (transformed, mlp) = self.mlp.forward(&mlp_input, context.products)?;
         let (transformed, kept_transformed) = after(self.norms.after_mlp.as_ref(), transformed)?;
         let y = self.sum(&middle, &transformed)?;
         let saved = Saved {

@@ -1,6 +1,7 @@
 //! The decoder: embedding, blocks, final norm, output matrix. One for training and inference.
 
 mod adapter;
+mod cached;
 mod folder;
 mod labels;
 mod noise;
@@ -8,7 +9,7 @@ mod pass;
 mod reference;
 
 use crate::block::{Block, Context};
-use crate::cache::{Cache, LayerCache};
+use crate::linear::Products;
 use crate::lora::LoraConfig;
 use crate::norm::Norm;
 use crate::parameter::Parameter;
@@ -54,6 +55,8 @@ pub struct Decoder {
 struct Rows {
     spans: Vec<Span>,
     positions: Vec<u32>,
+    /// Of the sequence of each span, with what is fed later.
+    lengths: Vec<usize>,
 }
 
 impl Decoder {
@@ -132,75 +135,6 @@ impl Decoder {
         Ok(linear_token_losses(&hidden, weight, &targets, self.head())?)
     }
 
-    /// An empty cache for one sequence.
-    pub(crate) fn cache(&self) -> Result<Cache> {
-        let width = self.spec.key_width();
-        let layers = (0..self.layers.len())
-            .map(|_| LayerCache::new(width, &self.device))
-            .collect::<Result<_>>()?;
-        Ok(Cache {
-            layers,
-            tokens: Vec::new(),
-        })
-    }
-
-    /// Feeds each sequence's new tokens, one or more, and returns the scores `(sequences,
-    /// vocabulary)` of what follows each.
-    pub(crate) fn advance(&self, tokens: &[&[u32]], caches: &mut [&mut Cache]) -> Result<Tensor> {
-        in_pool(|| self.forward_cached(tokens, caches))
-    }
-
-    fn forward_cached(&self, tokens: &[&[u32]], caches: &mut [&mut Cache]) -> Result<Tensor> {
-        let mut rows = Rows {
-            spans: Vec::new(),
-            positions: Vec::new(),
-        };
-        self.check_writes()?;
-        self.check_tokens(tokens.iter().copied().flatten())?;
-        let mut fed = Vec::new();
-        for (tokens, cache) in tokens.iter().zip(caches.iter_mut()) {
-            let length = cache.len() + tokens.len();
-            // Where the longer sequence turns by other angles, its keys are made anew.
-            let mut new = if self.spec.rope_regime(cache.len()) == self.spec.rope_regime(length) {
-                Vec::new()
-            } else {
-                cache.take()
-            };
-            new.extend_from_slice(tokens);
-            rows.spans.push(Span {
-                start: rows.positions.len(),
-                len: new.len(),
-            });
-            rows.positions
-                .extend((length - new.len()..length).map(|position| position as u32));
-            cache.tokens.extend_from_slice(&new);
-            fed.append(&mut new);
-        }
-        let angles = self.angles(&rows)?;
-        let context = Context {
-            spans: &rows.spans,
-            positions: &rows.positions,
-            angles: &angles,
-        };
-        let mut x = self.embed(&fed)?;
-        for (index, layer) in self.layers.iter().enumerate() {
-            let mut caches: Vec<&mut LayerCache> = caches
-                .iter_mut()
-                .map(|cache| &mut cache.layers[index])
-                .collect();
-            x = layer.forward(&x, &context, Some(&mut caches))?.0;
-        }
-        let last: Vec<u32> = rows
-            .spans
-            .iter()
-            .map(|span| (span.start + span.len - 1) as u32)
-            .collect();
-        let hidden = self.norm.forward(&self.select(&x, &last)?)?;
-        Ok(self
-            .head()
-            .for_inference(&hidden, self.output().operand())?)
-    }
-
     /// The residual stream after the last block, `(N, H)`.
     fn hidden(&self, batch: &Batch) -> Result<Tensor> {
         in_pool(|| self.forward(batch))
@@ -213,6 +147,7 @@ impl Decoder {
             spans: &rows.spans,
             positions: &rows.positions,
             angles: &angles,
+            products: Products::Exact,
         };
         let mut x = self.embed(&batch.tokens)?;
         for layer in &self.layers {
@@ -273,7 +208,12 @@ impl Decoder {
             .iter()
             .flat_map(|segment| 0..segment.len as u32)
             .collect();
-        Ok(Rows { spans, positions })
+        let lengths = batch.segments.iter().map(|segment| segment.len).collect();
+        Ok(Rows {
+            spans,
+            positions,
+            lengths,
+        })
     }
 
     fn check_tokens<'a>(&self, tokens: impl IntoIterator<Item = &'a u32>) -> Result<()> {
@@ -292,10 +232,9 @@ impl Decoder {
 
     /// The angles of each rotary embedding for a batch's rows.
     fn angles(&self, rows: &Rows) -> Result<Vec<Angles>> {
-        let last = |span: &Span| rows.positions[span.start + span.len - 1] as usize;
-        let spans = rows.spans.iter().filter(|span| span.len > 0);
+        let spans = rows.spans.iter().zip(&rows.lengths);
         let lengths: Vec<usize> = spans
-            .flat_map(|span| std::iter::repeat_n(last(span) + 1, span.len))
+            .flat_map(|(span, length)| std::iter::repeat_n(*length, span.len))
             .collect();
         let (needed, maximum) = (
             lengths.iter().copied().max().unwrap_or(0),

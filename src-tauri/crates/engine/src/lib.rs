@@ -36,13 +36,14 @@ mod train;
 mod weight_type;
 mod weights;
 
+pub use cache::PromptCache;
 pub use candle_core::{DType, Device};
 pub use checkpoint::{CheckpointInfo, best as best_checkpoint, last as last_checkpoint};
 pub use decoder::{Decoder, Noise, ParameterCounts};
 pub use error::{Error, Result};
 pub use event::TrainEvent;
 pub use footprint::{Footprint, Workload};
-pub use generate::{Completion, SamplingOptions, StopReason, generate};
+pub use generate::{Completion, SamplingOptions, StopReason, generate, generate_on};
 pub use lora::{LoraConfig, LoraInit, TargetModules};
 pub use memory::peak_memory;
 pub use objective::{

@@ -21,21 +21,21 @@ pub(crate) struct Linear {
     pub(crate) lora: Option<Lora>,
 }
 
-/// What a result is for.
+/// How a layer multiplies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// Gradients, or a score: products are exact.
-    Training,
-    /// Choosing tokens: products may be those of [`matmul_for_inference`].
-    Generation,
+pub(crate) enum Products {
+    /// In f32: for gradients, scores and prompts.
+    Exact,
+    /// As [`matmul_for_inference`]: for the tokens of an answer, one at a time.
+    Rounded,
 }
 
-impl Purpose {
+impl Products {
     /// `x · weightᵀ`
     pub(crate) fn product(self, x: &Tensor, weight: Operand<'_>) -> Result<Tensor> {
         Ok(match self {
-            Self::Training => matmul(x, weight, Transpose::Right)?,
-            Self::Generation => matmul_for_inference(x, weight)?,
+            Self::Exact => matmul(x, weight, Transpose::Right)?,
+            Self::Rounded => matmul_for_inference(x, weight)?,
         })
     }
 }
@@ -132,11 +132,11 @@ impl Linear {
     }
 
     /// `x (N, in)` to `y (N, out)`.
-    pub(crate) fn forward(&self, x: &Tensor, purpose: Purpose) -> Result<(Tensor, Saved)> {
+    pub(crate) fn forward(&self, x: &Tensor, products: Products) -> Result<(Tensor, Saved)> {
         let (mut y, saved) = match &self.lora {
-            None => (purpose.product(x, self.weight.operand())?, None),
+            None => (products.product(x, self.weight.operand())?, None),
             Some(lora) => {
-                let (y, saved) = lora.forward(x, self.weight.operand(), purpose)?;
+                let (y, saved) = lora.forward(x, self.weight.operand(), products)?;
                 (y, Some(saved))
             }
         };

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::block::wanted;
-use crate::linear::{self, Linear, Purpose};
+use crate::linear::{self, Linear, Products};
 use crate::parameter::Parameter;
 use crate::spec::{Activation, MlpKind, ModelSpec};
 use attune_kernels::{Gelu, geglu, geglu_backward, gelu, gelu_backward, swiglu, swiglu_backward};
@@ -48,16 +48,16 @@ impl Mlp {
     }
 
     /// `x (N, H)` to `(N, H)`.
-    pub(crate) fn forward(&self, x: &Tensor, purpose: Purpose) -> Result<(Tensor, Saved)> {
+    pub(crate) fn forward(&self, x: &Tensor, products: Products) -> Result<(Tensor, Saved)> {
         let mut projected = Vec::with_capacity(2);
         let mut saved_ups = Vec::with_capacity(2);
         for linear in &self.ups {
-            let (y, saved) = linear.forward(x, purpose)?;
+            let (y, saved) = linear.forward(x, products)?;
             projected.push(y);
             saved_ups.push(saved);
         }
         let middle = self.split(projected)?;
-        let (y, saved_down) = self.down.forward(&self.activate(&middle)?, purpose)?;
+        let (y, saved_down) = self.down.forward(&self.activate(&middle)?, products)?;
         let saved = Saved {
             middle,
             ups: saved_ups,

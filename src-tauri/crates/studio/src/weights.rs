@@ -13,7 +13,7 @@ use crate::files::folder_size;
 use crate::models;
 use crate::settings::{ExperimentConfig, SaveCheckpoint};
 use attune_data::Tokenizer;
-use attune_engine::{DType, Decoder, Device, WeightType};
+use attune_engine::{DType, Decoder, Device, PromptCache, WeightType};
 
 /// The files behind a [`Weights`].
 #[derive(Debug, Clone, PartialEq)]
@@ -131,6 +131,8 @@ pub(crate) struct Loaded {
     pub(crate) decoder: Decoder,
     /// Its tokenizer.
     pub(crate) tokenizer: Tokenizer,
+    /// What it has seen of the conversation answered last.
+    pub(crate) known: PromptCache,
 }
 
 impl std::fmt::Debug for Loaded {
@@ -164,7 +166,7 @@ pub(crate) fn with_loaded<T>(
     studio: &Studio,
     files: &Files,
     session: &mut Session<'_>,
-    work: impl FnOnce(&Loaded, &mut Session<'_>) -> Result<T>,
+    work: impl FnOnce(&mut Loaded, &mut Session<'_>) -> Result<T>,
 ) -> Result<T> {
     // Another answer, or an evaluation, may have them now; waiting for it can be given up.
     let mut slot = loop {
@@ -178,7 +180,7 @@ pub(crate) fn with_loaded<T>(
         }
     };
     let found = slot.iter().position(|loaded| loaded.files == *files);
-    let loaded = if let Some(place) = found {
+    let mut loaded = if let Some(place) = found {
         slot.remove(place)
     } else {
         slot.truncate(KEPT - 1);
@@ -189,7 +191,7 @@ pub(crate) fn with_loaded<T>(
         }
         load(files, session)?
     };
-    let result = work(&loaded, session);
+    let result = work(&mut loaded, session);
     slot.insert(0, loaded);
     result
 }
@@ -204,6 +206,7 @@ fn load(files: &Files, session: &mut Session<'_>) -> Result<Loaded> {
         files: files.clone(),
         decoder,
         tokenizer,
+        known: PromptCache::default(),
     })
 }
 

@@ -4,6 +4,7 @@
 use super::{Decoder, Noise, Rows, counted};
 use crate::Result;
 use crate::block::{self, Context};
+use crate::linear::Products;
 use crate::rotary::Angles;
 use attune_data::Batch;
 use attune_kernels::{embedding_backward, linear_cross_entropy_rows, linear_token_losses, scaled};
@@ -40,6 +41,7 @@ impl Pass {
             spans: &self.rows.spans,
             positions: &self.rows.positions,
             angles: &self.angles,
+            products: Products::Exact,
         }
     }
 }
@@ -190,6 +192,7 @@ impl Decoder {
             spans: &rows.spans,
             positions: &rows.positions,
             angles: &angles,
+            products: Products::Exact,
         };
         let wants_embedding = self.embed.is_trainable();
         for (index, layer) in self.layers.iter_mut().enumerate().rev() {

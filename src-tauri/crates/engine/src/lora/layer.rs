@@ -1,7 +1,7 @@
 //! The adapter of one linear layer, forward and backward.
 
 use super::pissa;
-use crate::linear::Purpose;
+use crate::linear::Products;
 use crate::parameter::Parameter;
 use crate::{Error, Result};
 use attune_kernels::{
@@ -179,15 +179,15 @@ impl Lora {
         &self,
         x: &Tensor,
         weight: Operand<'_>,
-        purpose: Purpose,
+        products: Products,
     ) -> Result<(Tensor, Saved)> {
         let dropped = self.dropped(x)?;
         let input = dropped.as_ref().unwrap_or(x);
         let u = matmul(input, &self.a.value, Transpose::Right)?;
         let (scale, b) = (self.scale, &self.b.value);
         let adapted = || -> Result<Tensor> {
-            if purpose == Purpose::Generation {
-                let mut sum = purpose.product(x, weight)?;
+            if products == Products::Rounded {
+                let mut sum = products.product(x, weight)?;
                 matmul_add(&mut sum, scale, &u, b, Transpose::Right)?;
                 return Ok(sum);
             }

@@ -25,19 +25,6 @@ pub(crate) unsafe trait Block: Copy + Sync {
 
     /// The codes of a part.
     fn codes(&self, part: usize) -> [u8; PART];
-
-    /// Scales and minimums of the halves of all eight parts.
-    #[inline(always)]
-    fn all_steps(&self) -> [[i8; 16]; 2] {
-        let mut all = [[0; 16]; 2];
-        for part in 0..Self::PARTS {
-            let steps = self.steps(part);
-            for (all, steps) in all.iter_mut().zip(steps) {
-                all[2 * part..][..2].copy_from_slice(&steps);
-            }
-        }
-        all
-    }
 }
 
 /// Bytes as blocks.
@@ -121,8 +108,8 @@ const ONES: [[i8; 2]; 2] = [[1; 2]; 2];
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Q4_0 {
-    scale: [u8; 2],
-    codes: [u8; 16],
+    pub(super) scale: [u8; 2],
+    pub(super) codes: [u8; 16],
 }
 
 // SAFETY: bytes alone.
@@ -150,10 +137,10 @@ unsafe impl Block for Q4_0 {
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Q4_1 {
-    scale: [u8; 2],
+    pub(super) scale: [u8; 2],
     /// Added, where a [`Block`]'s is taken off.
-    minimum: [u8; 2],
-    codes: [u8; 16],
+    pub(super) minimum: [u8; 2],
+    pub(super) codes: [u8; 16],
 }
 
 // SAFETY: bytes alone.
@@ -181,10 +168,10 @@ unsafe impl Block for Q4_1 {
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Q5_0 {
-    scale: [u8; 2],
+    pub(super) scale: [u8; 2],
     /// The highest bit of each code.
-    bits: [u8; 4],
-    codes: [u8; 16],
+    pub(super) bits: [u8; 4],
+    pub(super) codes: [u8; 16],
 }
 
 // SAFETY: bytes alone.
@@ -212,12 +199,12 @@ unsafe impl Block for Q5_0 {
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Q5_1 {
-    scale: [u8; 2],
+    pub(super) scale: [u8; 2],
     /// Added, where a [`Block`]'s is taken off.
-    minimum: [u8; 2],
+    pub(super) minimum: [u8; 2],
     /// The highest bit of each code.
-    bits: [u8; 4],
-    codes: [u8; 16],
+    pub(super) bits: [u8; 4],
+    pub(super) codes: [u8; 16],
 }
 
 // SAFETY: bytes alone.
@@ -245,9 +232,9 @@ unsafe impl Block for Q5_1 {
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Q8_0 {
-    scale: [u8; 2],
+    pub(super) scale: [u8; 2],
     /// Signed.
-    codes: [u8; 32],
+    pub(super) codes: [u8; 32],
 }
 
 // SAFETY: bytes alone.

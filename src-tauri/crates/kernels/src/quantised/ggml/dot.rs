@@ -11,10 +11,17 @@ mod avx2;
 mod avx512;
 #[cfg(test)]
 mod tests;
+#[cfg(target_arch = "x86_64")]
+mod unpack;
 
 use super::blocks::{Block, PART};
 use super::{Ggml, with_block};
 use rayon::prelude::*;
+#[cfg(target_arch = "x86_64")]
+use unpack::Unpack;
+
+#[cfg(not(target_arch = "x86_64"))]
+use Block as Unpack;
 
 /// Most rows whose products with one row of the matrix are formed together: the codes of that row
 /// are then unpacked once.
@@ -192,7 +199,7 @@ impl Variant {
 
     /// The products of a row of blocks with rows from `first` on, as many as `to` has room for, at
     /// most [`AT_ONCE`].
-    fn dot<B: Block>(self, row: &[B], few: &Rounded, first: usize, to: &mut [f32]) {
+    fn dot<B: Unpack>(self, row: &[B], few: &Rounded, first: usize, to: &mut [f32]) {
         assert_eq!(few.block, B::PARTS * PART, "rounded for another type");
         assert!(first + to.len() <= few.rows && row.len() * few.block <= few.stride);
         match self {
@@ -250,7 +257,7 @@ impl Ggml {
         Some(with_block!(self.ty, B => self.product::<B>(&few, variant)))
     }
 
-    fn product<B: Block>(&self, few: &Rounded, variant: Variant) -> Vec<f32> {
+    fn product<B: Unpack>(&self, few: &Rounded, variant: Variant) -> Vec<f32> {
         let (rows, own) = (few.rows, self.bytes.len() / self.ty.block_bytes());
         let own = own / (self.columns / self.ty.block_len());
         // Row by row of the matrix, so that a task writes what lies together.

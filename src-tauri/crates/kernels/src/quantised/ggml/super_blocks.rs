@@ -10,11 +10,11 @@ const PARTS: usize = 8;
 #[repr(C)]
 pub(crate) struct Q2K {
     /// Of 16 elements each, the minimum in the upper half.
-    steps: [u8; 16],
+    pub(super) steps: [u8; 16],
     /// Four parts share 32 bytes.
-    codes: [u8; 64],
-    scale: [u8; 2],
-    minimum: [u8; 2],
+    pub(super) codes: [u8; 64],
+    pub(super) scale: [u8; 2],
+    pub(super) minimum: [u8; 2],
 }
 
 // SAFETY: bytes alone.
@@ -40,14 +40,6 @@ unsafe impl Block for Q2K {
     fn codes(&self, part: usize) -> [u8; PART] {
         two_bits(&self.codes, part)
     }
-
-    #[inline(always)]
-    fn all_steps(&self) -> [[i8; 16]; 2] {
-        [
-            self.steps.map(|both| (both & 15) as i8),
-            self.steps.map(|both| (both >> 4) as i8),
-        ]
-    }
 }
 
 /// See [`super::GgmlType`].
@@ -55,12 +47,12 @@ unsafe impl Block for Q2K {
 #[repr(C)]
 pub(crate) struct Q3K {
     /// The highest bit of each code: a byte's bits are those of its place in the eight parts.
-    bits: [u8; 32],
+    pub(super) bits: [u8; 32],
     /// Four parts share 32 bytes.
-    codes: [u8; 64],
+    pub(super) codes: [u8; 64],
     /// 16 times 6 bits: the lower four of the first 8 and of the others, then the upper two.
-    steps: [u8; 12],
-    scale: [u8; 2],
+    pub(super) steps: [u8; 12],
+    pub(super) scale: [u8; 2],
 }
 
 // SAFETY: bytes alone.
@@ -91,29 +83,17 @@ unsafe impl Block for Q3K {
         }
         codes
     }
-
-    #[inline(always)]
-    fn all_steps(&self) -> [[i8; 16]; 2] {
-        let [first, second, upper] = words(&self.steps);
-        let lower = [first, second, first >> 4, second >> 4];
-        let mut scales = [0; 16];
-        for (at, lower) in lower.into_iter().enumerate() {
-            let four = lower & 0x0f0f_0f0f | (upper >> (2 * at) & 0x0303_0303) << 4;
-            scales[4 * at..][..4].copy_from_slice(&four.to_le_bytes());
-        }
-        [scales.map(|scale| scale as i8 - 32), [0; 16]]
-    }
 }
 
 /// See [`super::GgmlType`].
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Q4K {
-    scale: [u8; 2],
-    minimum: [u8; 2],
-    steps: [u8; 12],
+    pub(super) scale: [u8; 2],
+    pub(super) minimum: [u8; 2],
+    pub(super) steps: [u8; 12],
     /// Two parts share 32 bytes.
-    codes: [u8; 128],
+    pub(super) codes: [u8; 128],
 }
 
 // SAFETY: bytes alone.
@@ -135,24 +115,19 @@ unsafe impl Block for Q4K {
     fn codes(&self, part: usize) -> [u8; PART] {
         four_bits(&self.codes, part)
     }
-
-    #[inline(always)]
-    fn all_steps(&self) -> [[i8; 16]; 2] {
-        all_six_bits(&self.steps)
-    }
 }
 
 /// See [`super::GgmlType`].
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Q5K {
-    scale: [u8; 2],
-    minimum: [u8; 2],
-    steps: [u8; 12],
+    pub(super) scale: [u8; 2],
+    pub(super) minimum: [u8; 2],
+    pub(super) steps: [u8; 12],
     /// The highest bit of each code: a byte's bits are those of its place in the eight parts.
-    bits: [u8; 32],
+    pub(super) bits: [u8; 32],
     /// Two parts share 32 bytes.
-    codes: [u8; 128],
+    pub(super) codes: [u8; 128],
 }
 
 // SAFETY: bytes alone.
@@ -178,11 +153,6 @@ unsafe impl Block for Q5K {
         }
         codes
     }
-
-    #[inline(always)]
-    fn all_steps(&self) -> [[i8; 16]; 2] {
-        all_six_bits(&self.steps)
-    }
 }
 
 /// See [`super::GgmlType`].
@@ -190,12 +160,12 @@ unsafe impl Block for Q5K {
 #[repr(C)]
 pub(crate) struct Q6K {
     /// Lower four bits: two parts share 32 bytes, those two apart.
-    codes: [u8; 128],
+    pub(super) codes: [u8; 128],
     /// Upper two bits: four parts share 32 bytes.
-    bits: [u8; 64],
+    pub(super) bits: [u8; 64],
     /// Of 16 elements each; signed.
-    steps: [u8; 16],
-    scale: [u8; 2],
+    pub(super) steps: [u8; 16],
+    pub(super) scale: [u8; 2],
 }
 
 // SAFETY: bytes alone.
@@ -223,11 +193,6 @@ unsafe impl Block for Q6K {
             *code = *code << 4 | lower >> shift & 15;
         }
         codes
-    }
-
-    #[inline(always)]
-    fn all_steps(&self) -> [[i8; 16]; 2] {
-        [self.steps.map(|scale| scale as i8), [0; 16]]
     }
 }
 
@@ -264,23 +229,4 @@ fn six_bits(bytes: &[u8; 12], part: usize) -> [[i8; 2]; 2] {
         )
     };
     [[scale as i8; 2], [minimum as i8; 2]]
-}
-
-/// [`six_bits`] of all parts, four at a time.
-#[inline(always)]
-fn all_six_bits(bytes: &[u8; 12]) -> [[i8; 16]; 2] {
-    let [scales, minimums, rest] = words(bytes);
-    let both = |first: u32, rest: u32| {
-        let second = rest & 0x0f0f_0f0f | (first >> 6 & 0x0303_0303) << 4;
-        let parts = u64::from(first & 0x3f3f_3f3f) | u64::from(second) << 32;
-        let parts = parts.to_le_bytes();
-        std::array::from_fn(|half| parts[half / 2] as i8)
-    };
-    [both(scales, rest), both(minimums, rest >> 4)]
-}
-
-#[inline(always)]
-fn words(bytes: &[u8; 12]) -> [u32; 3] {
-    let word = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|byte| bytes[4 * at + byte]));
-    [word(0), word(1), word(2)]
 }

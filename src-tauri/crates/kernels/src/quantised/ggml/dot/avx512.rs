@@ -1,6 +1,7 @@
 //! AVX-512 with VNNI: 64 codes at a time.
 
-use super::super::blocks::{Block, PART};
+use super::super::blocks::PART;
+use super::unpack::Unpack;
 use super::{AT_ONCE, Rounded};
 #[allow(
     clippy::wildcard_imports,
@@ -20,25 +21,26 @@ pub(super) fn detected() -> bool {
 ///
 /// # Safety
 /// The unit was detected. `few` has the rows, and each as many blocks of that length as `row`.
-pub(super) unsafe fn dot<B: Block>(row: &[B], few: &Rounded, first: usize, to: &mut [f32]) {
-    // SAFETY: the caller's.
-    unsafe {
-        match to.len() {
-            0 => (),
-            1 => by::<B, 1>(row, few, first, to),
-            2 => by::<B, 2>(row, few, first, to),
-            3 => by::<B, 3>(row, few, first, to),
-            4 => by::<B, 4>(row, few, first, to),
-            5 => by::<B, 5>(row, few, first, to),
-            6 => by::<B, 6>(row, few, first, to),
-            7 => by::<B, 7>(row, few, first, to),
-            _ => by::<B, AT_ONCE>(row, few, first, to),
+pub(super) unsafe fn dot<B: Unpack>(row: &[B], few: &Rounded, first: usize, to: &mut [f32]) {
+    let (mut first, mut left) = (first, to);
+    while !left.is_empty() {
+        let count = 1 << left.len().min(AT_ONCE).ilog2();
+        let (to, rest) = left.split_at_mut(count);
+        // SAFETY: the caller's.
+        unsafe {
+            match count {
+                1 => by::<B, 1>(row, few, first, to),
+                2 => by::<B, 2>(row, few, first, to),
+                4 => by::<B, 4>(row, few, first, to),
+                _ => by::<B, AT_ONCE>(row, few, first, to),
+            }
         }
+        (first, left) = (first + count, rest);
     }
 }
 
 #[inline(always)]
-unsafe fn by<B: Block, const ROWS: usize>(row: &[B], few: &Rounded, first: usize, to: &mut [f32]) {
+unsafe fn by<B: Unpack, const ROWS: usize>(row: &[B], few: &Rounded, first: usize, to: &mut [f32]) {
     // SAFETY: the caller's.
     let products = unsafe {
         if B::PARTS == 1 {
@@ -53,20 +55,13 @@ unsafe fn by<B: Block, const ROWS: usize>(row: &[B], few: &Rounded, first: usize
 /// Two parts side by side.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 #[inline]
-fn side_by_side(first: [u8; PART], second: [u8; PART]) -> __m512i {
-    // SAFETY: both are 32 bytes, and any bytes are a vector.
-    let [first, second] = unsafe {
-        [
-            _mm256_loadu_si256(first.as_ptr().cast()),
-            _mm256_loadu_si256(second.as_ptr().cast()),
-        ]
-    };
+fn side_by_side([first, second]: [__m256i; 2]) -> __m512i {
     _mm512_inserti64x4::<1>(_mm512_castsi256_si512(first), second)
 }
 
 /// Blocks of one part, two at a time.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn blocks<B: Block, const ROWS: usize>(
+unsafe fn blocks<B: Unpack, const ROWS: usize>(
     row: &[B],
     few: &Rounded,
     first: usize,
@@ -85,30 +80,35 @@ unsafe fn blocks<B: Block, const ROWS: usize>(
         let minimums = factors.map(|[scale, minimum]| scale * f32::from(B::OFFSET) + minimum);
         for ((row, total), lower) in of.iter().zip(&mut totals).zip(&mut lower) {
             // SAFETY: rows reach over whole vectors, and have a scale for each block there.
-            let (others, [low, high]) = unsafe {
-                let at = row.scales.as_ptr().add(2 * index);
+            let (others, [low, high], weights) = unsafe {
+                let scales = row.scales.as_ptr().add(2 * index);
+                let weights = row.weights.as_ptr().add(2 * index);
                 (
                     _mm512_loadu_si512(row.codes.as_ptr().add(2 * PART * index).cast()),
-                    [*at, *at.add(1)],
+                    [*scales, *scales.add(1)],
+                    [*weights, *weights.add(1)],
                 )
             };
             let theirs = _mm512_mask_blend_ps(UPPER, _mm512_set1_ps(low), _mm512_set1_ps(high));
             let product = _mm512_dpbusd_epi32(_mm512_setzero_si512(), codes, others);
             let scale = _mm512_mul_ps(scales, theirs);
             *total = _mm512_fmadd_ps(_mm512_cvtepi32_ps(product), scale, *total);
-            let weights = &row.weights[2 * index..2 * index + 2];
             *lower = minimums[0].mul_add(weights[0], *lower);
             *lower = minimums[1].mul_add(weights[1], *lower);
         }
     };
     let mut pairs = row.chunks_exact(2);
+    // SAFETY: the unit was detected.
+    let codes = |block: &B| unsafe { block.two_parts(0)[0] };
+    // SAFETY: as above.
+    let factors = |block: &B| unsafe { block.both_factors() };
     for (index, pair) in (&mut pairs).enumerate() {
-        let codes = side_by_side(pair[0].codes(0), pair[1].codes(0));
-        two(index, codes, [pair[0].factors(), pair[1].factors()]);
+        let codes = side_by_side([codes(&pair[0]), codes(&pair[1])]);
+        two(index, codes, [factors(&pair[0]), factors(&pair[1])]);
     }
     if let [last] = pairs.remainder() {
-        let codes = side_by_side(last.codes(0), [0; PART]);
-        two(row.len() / 2, codes, [last.factors(), [0.0; 2]]);
+        let codes = side_by_side([codes(last), _mm256_setzero_si256()]);
+        two(row.len() / 2, codes, [factors(last), [0.0; 2]]);
     }
     std::array::from_fn(|index| _mm512_reduce_add_ps(totals[index]) - lower[index])
 }
@@ -116,7 +116,7 @@ unsafe fn blocks<B: Block, const ROWS: usize>(
 /// Blocks of eight parts: all that a block and its counterpart make is summed up in integers.
 /// Codes are below 64, so that no sum of two products passes 16 bits.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn super_blocks<B: Block, const ROWS: usize>(
+unsafe fn super_blocks<B: Unpack, const ROWS: usize>(
     row: &[B],
     few: &Rounded,
     first: usize,
@@ -129,20 +129,18 @@ unsafe fn super_blocks<B: Block, const ROWS: usize>(
     // SAFETY: `lanes` is a vector long.
     let lanes = unsafe { _mm512_loadu_si512(lanes.as_ptr().cast()) };
     for (index, block) in row.iter().enumerate() {
-        let [scales, minimums] = block.all_steps();
-        let [factor, mut lower_factor] = block.factors();
-        // SAFETY: sixteen bytes each.
-        let [scales, mut minimums] = unsafe {
-            [scales, minimums]
-                .map(|steps| _mm256_cvtepi8_epi16(_mm_loadu_si128(steps.as_ptr().cast())))
-        };
+        // SAFETY: the unit was detected.
+        let (steps, [factor, mut lower_factor]) =
+            unsafe { (block.all_steps(), block.both_factors()) };
+        let [scales, mut minimums] = steps.map(|steps| _mm256_cvtepi8_epi16(steps));
         if B::OFFSET > 0 {
             (minimums, lower_factor) = (scales, factor * f32::from(B::OFFSET));
         }
         let scales = _mm512_castsi256_si512(scales);
         let mut sums = [_mm512_setzero_si512(); ROWS];
         for pair in 0..4 {
-            let codes = side_by_side(block.codes(2 * pair), block.codes(2 * pair + 1));
+            // SAFETY: as above.
+            let codes = side_by_side(unsafe { block.two_parts(pair) });
             let lanes = _mm512_add_epi16(lanes, _mm512_set1_epi16(4 * pair as i16));
             let scales = _mm512_permutexvar_epi16(lanes, scales);
             for (row, sum) in of.iter().zip(&mut sums) {

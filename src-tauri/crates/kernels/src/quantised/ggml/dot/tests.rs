@@ -1,7 +1,7 @@
-use super::super::blocks::{self, Block, PART};
+use super::super::blocks::{self, PART};
 use super::super::tests::random_blocks;
 use super::super::{GgmlType, with_block};
-use super::{ALIGNMENT, Rounded, Variant};
+use super::{ALIGNMENT, Rounded, Unpack, Variant};
 use crate::{QuantisedMatrix, Transpose, matmul, matmul_for_inference};
 use candle_core::{Device, Result, Tensor};
 use rand::{Rng, SeedableRng};
@@ -35,7 +35,7 @@ fn vector_units_agree_with_plain_code() {
     }
 }
 
-fn compare<B: Block>(ty: GgmlType, row: &[B], few: &Rounded) {
+fn compare<B: Unpack>(ty: GgmlType, row: &[B], few: &Rounded) {
     let mut expected = vec![0.0; few.rows];
     Variant::Reference.dot(row, few, 0, &mut expected);
     // What the terms would come to if all had one sign.
