@@ -216,6 +216,7 @@ fn history(report: &ExperimentReport) -> String {
                 loss,
                 perplexity,
                 best,
+                ..
             } => Some(format!(
                 "step {}: validation loss {}, perplexity {}{}",
                 count(*step),
