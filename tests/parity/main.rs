@@ -11,6 +11,7 @@ mod equivalence;
 mod export;
 mod fixture;
 mod heads;
+mod initial;
 mod optimizers;
 mod preferences;
 mod quantised;

@@ -96,6 +96,9 @@ pub enum Error {
     /// The tokenizer failed on a text.
     #[error("the tokenizer failed: {reason}")]
     Tokenize { reason: String },
+    /// A tokenizer to be made that cannot be.
+    #[error("no tokenizer can be made: {reason}")]
+    TokenizerOptions { reason: String },
     /// A chat template that does not parse or fails while it runs.
     #[error("the model's chat template cannot be used: {reason}")]
     Template { reason: String },
@@ -144,6 +147,7 @@ impl Error {
             Self::UnknownColumn { .. } => "data-unknown-column",
             Self::Tokenizer { .. } => "tokenizer-unusable",
             Self::Tokenize { .. } => "tokenizer-failed",
+            Self::TokenizerOptions { .. } => "tokenizer-bad-options",
             Self::Template { .. } => "template-unusable",
             Self::TemplateRefused { .. } => "template-refused",
             Self::SystemRefused { .. } => "template-no-system",
@@ -198,6 +202,7 @@ impl Error {
             Self::UnknownColumn { .. } => "Choose another column.",
             Self::Tokenizer { .. } => "Choose a model folder with a whole tokenizer.json.",
             Self::Tokenize { .. } => "Choose another model, or report the text that it fails on.",
+            Self::TokenizerOptions { .. } => "Correct the option it names.",
             Self::Template { .. } => {
                 "Use a newer copy of the model, or replace its chat_template.jinja."
             }

@@ -31,4 +31,4 @@ pub use sample::Sample;
 pub use shape::{ColumnChoice, RowFault, RowProblem, Shape};
 pub use split::split;
 pub use template::{ChatTemplate, TemplateOrigin};
-pub use tokenizer::{TokenStream, Tokenizer};
+pub use tokenizer::{BpeOptions, Documents, TokenStream, Tokenizer, TrainedTokenizer};

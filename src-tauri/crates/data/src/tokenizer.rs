@@ -1,12 +1,14 @@
 //! The tokenizer of a model folder, with its chat template and stop tokens.
 
 mod answers;
+mod documents;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod folder;
 mod guard;
 mod sample;
 mod stream;
+mod train;
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -15,8 +17,10 @@ use std::time::SystemTime;
 use tokenizers::Encoding;
 
 use crate::{ChatTemplate, Error, Result, Role, Turn};
+pub use documents::Documents;
 use guard::Guard;
 pub use stream::TokenStream;
+pub use train::{BpeOptions, TrainedTokenizer};
 
 /// Text ↔ tokens of one model.
 #[derive(Debug)]

@@ -57,8 +57,8 @@ pub use priority::compute_in_background;
 pub use schedule::Schedule;
 pub use score::{SampleLoss, evaluate, score};
 pub use spec::{
-    Activation, Family, LINEAR_MODULES, LayerSpec, MlpKind, ModelSpec, NormKind, NormPlacement,
-    ProblemType, QkNorm, QkvProjection, Residual, Rope, RopeScaling, SequenceHead,
+    Activation, Family, LINEAR_MODULES, LayerSpec, MlpKind, ModelSizes, ModelSpec, NormKind,
+    NormPlacement, ProblemType, QkNorm, QkvProjection, Residual, Rope, RopeScaling, SequenceHead,
 };
 pub use speed::matrix_speed;
 pub use train::{Control, Outcome, Request, TrainOptions, train, train_objective};

@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn groups_hold_what_fits_and_every_sample_once() {
         assert_eq!(groups(&[3, 4, 9, 1, 1], 7), [0..2, 2..3, 3..5]);
-        assert_eq!(groups(&[9], 7), [0..1]);
+        assert_eq!(groups(&[9, 1], 7), [0..1, 1..2]);
         assert!(groups(&[], 7).is_empty());
     }
 }

@@ -13,6 +13,7 @@ mod names;
 mod phi3;
 mod rope;
 mod sequence_head;
+mod sizes;
 mod stablelm;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ pub(crate) use layout::LinearShape;
 pub use rope::{Rope, RopeScaling};
 pub(crate) use sequence_head::SCORE;
 pub use sequence_head::{ProblemType, SequenceHead};
+pub use sizes::ModelSizes;
 
 /// How rows are normalised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

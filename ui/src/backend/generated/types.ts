@@ -1489,7 +1489,7 @@ step: number,
  */
 epoch: number, 
 /**
- * Mean loss of the step's trained tokens, in nats.
+ * Mean loss of the step: in nats over its trained tokens, or what another objective says.
  */
 loss: number, 
 /**
@@ -1511,23 +1511,32 @@ tokens_per_second: number,
 /**
  * Largest resident size of the process so far, in bytes.
  */
-peak_memory: number, } | { "event": "evaluation", 
+peak_memory: number, 
+/**
+ * What else the objective measured, by the names TRL and transformers log it under:
+ * `rewards/margins`, `rewards/accuracies`, `accuracy`, `mse`, …
+ */
+metrics?: { [key in string]: number }, } | { "event": "evaluation", 
 /**
  * Steps done.
  */
 step: number, 
 /**
- * Mean loss of the trained tokens, in nats.
+ * Mean loss of the trained tokens, in nats, or what another objective says.
  */
 loss: number, 
 /**
- * `e^loss`.
+ * `e^loss`: the perplexity where tokens are predicted.
  */
 perplexity: number, 
 /**
  * Whether it is the lowest so far.
  */
-best: boolean, } | { "event": "checkpoint", 
+best: boolean, 
+/**
+ * As with a step.
+ */
+metrics?: { [key in string]: number }, } | { "event": "checkpoint", 
 /**
  * Steps done.
  */
@@ -2408,7 +2417,7 @@ step: number,
  */
 epoch: number, 
 /**
- * Mean loss of the step's trained tokens, in nats.
+ * Mean loss of the step: in nats over its trained tokens, or what another objective says.
  */
 loss: number, 
 /**
@@ -2430,23 +2439,32 @@ tokens_per_second: number,
 /**
  * Largest resident size of the process so far, in bytes.
  */
-peak_memory: number, } | { "event": "evaluation", 
+peak_memory: number, 
+/**
+ * What else the objective measured, by the names TRL and transformers log it under:
+ * `rewards/margins`, `rewards/accuracies`, `accuracy`, `mse`, …
+ */
+metrics?: { [key in string]: number }, } | { "event": "evaluation", 
 /**
  * Steps done.
  */
 step: number, 
 /**
- * Mean loss of the trained tokens, in nats.
+ * Mean loss of the trained tokens, in nats, or what another objective says.
  */
 loss: number, 
 /**
- * `e^loss`.
+ * `e^loss`: the perplexity where tokens are predicted.
  */
 perplexity: number, 
 /**
  * Whether it is the lowest so far.
  */
-best: boolean, } | { "event": "checkpoint", 
+best: boolean, 
+/**
+ * As with a step.
+ */
+metrics?: { [key in string]: number }, } | { "event": "checkpoint", 
 /**
  * Steps done.
  */

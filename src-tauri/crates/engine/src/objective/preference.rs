@@ -1,5 +1,6 @@
 //! Losses over pairs of a preferred and another answer.
 
+mod layout;
 mod loss;
 
 pub(super) use loss::sigmoid;
@@ -7,11 +8,13 @@ pub use loss::{
     PairLogProbabilities, PairLoss, PreferenceLoss, PreferenceOptions, preference_losses,
 };
 
+use layout::{Layout, Likelihood};
+
 use super::reference::{Preparation, reference};
 use super::{Measurement, Objective, StepContext};
 use crate::decoder::Weighing;
 use crate::{Decoder, Error, Result};
-use attune_data::{Batch, PreferencePair, Sample};
+use attune_data::{PreferencePair, Sample};
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 
@@ -60,6 +63,15 @@ impl<'a> Preference<'a> {
         }
     }
 
+    /// What the sum of an answer's log-probabilities is divided by.
+    fn divisor(&self, side: &Sample) -> f64 {
+        if self.options.loss_type.averages() {
+            side.trained_tokens() as f64
+        } else {
+            1.0
+        }
+    }
+
     /// What a pair's sums of log-probabilities are to the loss.
     fn pair(
         &self,
@@ -67,93 +79,13 @@ impl<'a> Preference<'a> {
         sums: [f64; 2],
         before: [f64; 2],
     ) -> PairLogProbabilities {
-        let tokens = [&pair.chosen, &pair.rejected].map(|side| {
-            if self.options.loss_type.averages() {
-                side.trained_tokens() as f64
-            } else {
-                1.0
-            }
-        });
+        let tokens = [&pair.chosen, &pair.rejected].map(|side| self.divisor(side));
         PairLogProbabilities {
             chosen: sums[0] / tokens[0],
             rejected: sums[1] / tokens[1],
             reference_chosen: before[0] / tokens[0],
             reference_rejected: before[1] / tokens[1],
         }
-    }
-}
-
-/// How a preferred answer's own loss counts.
-#[derive(Debug, Clone, Copy)]
-struct Likelihood {
-    weight: f64,
-    /// Of the prompt too.
-    whole: bool,
-}
-
-/// A micro-batch: its pairs' answers one after the other.
-struct Layout<'a> {
-    pairs: Vec<(usize, &'a PreferencePair)>,
-    batch: Batch,
-    /// For each row that counts, whether it is part of an answer.
-    answers: Vec<bool>,
-    /// How many of those rows each side has: preferred, other, preferred, …
-    sides: Vec<usize>,
-}
-
-impl<'a> Layout<'a> {
-    fn new(pairs: Vec<(usize, &'a PreferencePair)>, likelihood: Option<Likelihood>) -> Self {
-        let (mut samples, mut answers, mut sides) = (Vec::new(), Vec::new(), Vec::new());
-        for (_, pair) in &pairs {
-            for (side, preferred) in [(&pair.chosen, true), (&pair.rejected, false)] {
-                let mut sample = side.clone();
-                if preferred && likelihood.is_some_and(|likelihood| likelihood.whole) {
-                    sample.loss_mask.fill(true);
-                }
-                let counted = sample.loss_mask.iter().zip(&side.loss_mask).skip(1);
-                let rows = counted
-                    .filter(|(counts, _)| **counts)
-                    .map(|(_, answer)| *answer);
-                answers.extend(rows);
-                sides.push(sample.trained_tokens());
-                samples.push(sample);
-            }
-        }
-        Self {
-            batch: Batch::from_samples(&samples),
-            pairs,
-            answers,
-            sides,
-        }
-    }
-
-    /// The rows of each side.
-    fn rows(&self) -> impl Iterator<Item = std::ops::Range<usize>> {
-        self.sides.iter().scan(0, |end, rows| {
-            let start = *end;
-            *end += rows;
-            Some(start..*end)
-        })
-    }
-
-    /// `Σ ln p` of both answers of each pair.
-    fn log_probabilities(&self, losses: &[f64]) -> Vec<[f64; 2]> {
-        let sum = |rows: std::ops::Range<usize>| {
-            let answer = losses[rows.clone()].iter().zip(&self.answers[rows]);
-            -answer
-                .filter(|(_, answer)| **answer)
-                .map(|(loss, _)| loss)
-                .sum::<f64>()
-        };
-        let sums: Vec<f64> = self.rows().map(sum).collect();
-        sums.chunks_exact(2)
-            .map(|pair| [pair[0], pair[1]])
-            .collect()
-    }
-
-    /// The rows of the preferred sides.
-    fn preferred(&self) -> impl Iterator<Item = std::ops::Range<usize>> {
-        self.rows().step_by(2)
     }
 }
 
@@ -325,13 +257,9 @@ impl Objective for Preference<'_> {
                     .iter()
                     .zip(&found)
                     .flat_map(|((_, pair), found)| {
-                        let tokens = |side: &Sample| match self.options.loss_type.averages() {
-                            true => side.trained_tokens() as f64,
-                            false => 1.0,
-                        };
                         [
-                            found.chosen_slope / tokens(&pair.chosen),
-                            found.rejected_slope / tokens(&pair.rejected),
+                            found.chosen_slope / self.divisor(&pair.chosen),
+                            found.rejected_slope / self.divisor(&pair.rejected),
                         ]
                     });
                 for (rows, slope) in layout.rows().zip(slopes) {

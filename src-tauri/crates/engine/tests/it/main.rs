@@ -8,4 +8,5 @@ mod folders;
 mod gradients;
 mod labels;
 mod preferences;
+mod pretraining;
 mod training;

@@ -14,6 +14,18 @@ use attune_engine::ModelSpec;
 /// are missing or cut off, before anybody waits for it to load.
 pub(super) fn read(folder: &Path) -> Result<ModelFacts> {
     let spec = ModelSpec::from_folder(folder)?;
+    if let Some(head) = &spec.sequence_head {
+        return Err(Error::new(
+            "model-other-head",
+            format!(
+                "{} scores {} labels of a text; what is tuned and chatted with here writes text",
+                folder.display(),
+                head.labels.len()
+            ),
+        )
+        .with_remedy("Choose the language model it was made of.")
+        .with_place(folder.display().to_string()));
+    }
     let shards = shards(folder)?;
     if shards.is_empty() {
         return Err(Error::new(
@@ -185,6 +197,19 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let header = Header::read(&shard(folder.path(), 8)).unwrap();
         assert_eq!(header.dtype.as_deref(), Some("bfloat16"));
+    }
+
+    /// The engine reads classifiers; nothing here offers them yet.
+    #[test]
+    fn a_model_that_scores_labels_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        shard(folder.path(), 8);
+        let config = r#"{"architectures": ["LlamaForSequenceClassification"], "hidden_size": 8,
+            "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1,
+            "vocab_size": 8}"#;
+        fs::write(folder.path().join("config.json"), config).unwrap();
+        let error = read(folder.path()).unwrap_err();
+        assert_eq!(error.code, "model-other-head");
     }
 
     #[test]

@@ -193,7 +193,7 @@ fn kto_pair(beta: f64, pairs: &[PairLogProbabilities]) -> Vec<PairLoss> {
     let one = |pair: &PairLogProbabilities| {
         let (liked, disliked) = halves(pair);
         PairLoss {
-            loss: ((1.0 - liked) + (1.0 - disliked)) / 2.0,
+            loss: f64::midpoint(1.0 - liked, 1.0 - disliked),
             chosen_slope: -bend(liked) + share(of_chosen_kl, chosen_mean),
             rejected_slope: bend(disliked) + share(of_rejected_kl, rejected_mean),
             chosen_reward: beta * chosen(pair),
