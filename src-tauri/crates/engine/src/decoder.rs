@@ -2,11 +2,12 @@
 
 mod adapter;
 mod folder;
+mod held;
 mod noise;
 
 use crate::block::{self, Block, Context};
 use crate::cache::{Cache, LayerCache};
-use crate::lora::LoraConfig;
+use crate::lora::{AdapterFile, LoraConfig};
 use crate::norm::Norm;
 use crate::parameter::Parameter;
 use crate::rotary::{Angles, Rotary};
@@ -43,6 +44,9 @@ pub struct Decoder {
     /// The output matrix, unless the embedding doubles as it.
     head: Option<Parameter>,
     lora: Option<LoraConfig>,
+    /// Adapters to choose from, by name, and which of them is the one at work.
+    held: BTreeMap<String, AdapterFile>,
+    active: Option<String>,
     /// One for each of the spec's rotary embeddings.
     rotary: Vec<Rotary>,
 }

@@ -15,7 +15,7 @@ pub(crate) struct Parameter {
     /// A frozen matrix in few bits.
     quantised: Option<QuantisedMatrix>,
     gradient: Option<Tensor>,
-    /// The weights before an adapter trained them whole.
+    /// The base's weights while an adapter's stand in their place.
     base: Option<Tensor>,
 }
 
@@ -66,12 +66,6 @@ impl Parameter {
         }
     }
 
-    pub(crate) fn trainable(name: String, value: Tensor) -> Result<Self> {
-        let mut parameter = Self::frozen(name, value);
-        parameter.make_trainable()?;
-        Ok(parameter)
-    }
-
     /// Widens the weights to f32 and gives them a gradient of zeros.
     pub(crate) fn make_trainable(&mut self) -> Result<()> {
         // A copy of its own: it will be changed in place.
@@ -87,6 +81,17 @@ impl Parameter {
         self.make_trainable()?;
         self.base.get_or_insert(base);
         Ok(())
+    }
+
+    /// Puts an adapter's weights in the place of the base's, which are kept aside.
+    pub(crate) fn replace(&mut self, value: Tensor) {
+        let base = std::mem::replace(&mut self.value, value);
+        self.base.get_or_insert(base);
+    }
+
+    /// Whether an adapter's weights stand in the place of the base's.
+    pub(crate) fn is_replaced(&self) -> bool {
+        self.base.is_some()
     }
 
     /// Ends training. Weights that belonged to an adapter are again those of the base.

@@ -126,8 +126,9 @@ impl Files {
 
 /// Weights in memory.
 pub(crate) struct Loaded {
-    files: Files,
-    /// The model, with its adapter.
+    /// The folders of tokenizer and weights.
+    folders: (PathBuf, PathBuf),
+    /// The model, with its adapter; those used earlier are held beside it.
     pub(crate) decoder: Decoder,
     /// Its tokenizer.
     pub(crate) tokenizer: Tokenizer,
@@ -137,7 +138,7 @@ impl std::fmt::Debug for Loaded {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("Loaded")
-            .field("files", &self.files)
+            .field("folders", &self.folders)
             .finish_non_exhaustive()
     }
 }
@@ -156,10 +157,14 @@ pub(crate) fn load_decoder(
     Ok(Decoder::load(base, stored, &Device::Cpu, &mut report)?)
 }
 
-/// Weights kept in memory: a model and its tuned self, which a person compares.
+/// Models kept in memory: one and its tuned self, where every weight of it was tuned, which a
+/// person compares. An adapter needs no model of its own.
 const KEPT: usize = 2;
+/// Adapters held beside a model.
+const HELD: usize = 8;
 
-/// Does `work` with the weights in memory, loading them unless they are among those used last.
+/// Does `work` with the weights in memory, loading them unless they are among those used last. A
+/// model and its adapters are one in memory.
 pub(crate) fn with_loaded<T>(
     studio: &Studio,
     files: &Files,
@@ -177,8 +182,8 @@ pub(crate) fn with_loaded<T>(
             }
         }
     };
-    let found = slot.iter().position(|loaded| loaded.files == *files);
-    let loaded = if let Some(place) = found {
+    let found = slot.iter().position(|loaded| loaded.is_of(files));
+    let mut loaded = if let Some(place) = found {
         slot.remove(place)
     } else {
         slot.truncate(KEPT - 1);
@@ -189,22 +194,44 @@ pub(crate) fn with_loaded<T>(
         }
         load(files, session)?
     };
-    let result = work(&loaded, session);
+    let result = loaded
+        .choose_adapter(files)
+        .and_then(|()| work(&loaded, session));
     slot.insert(0, loaded);
     result
 }
 
 fn load(files: &Files, session: &mut Session<'_>) -> Result<Loaded> {
-    let tokenizer = files.tokenizer()?;
-    let mut decoder = load_decoder(&files.base, &files.name, DType::F32, session)?;
-    if let Some(adapter) = &files.adapter {
-        decoder.load_adapter(adapter)?;
-    }
     Ok(Loaded {
-        files: files.clone(),
-        decoder,
-        tokenizer,
+        folders: (files.model.clone(), files.base.clone()),
+        tokenizer: files.tokenizer()?,
+        decoder: load_decoder(&files.base, &files.name, DType::F32, session)?,
     })
+}
+
+impl Loaded {
+    /// Whether these are the weights of `files`, whatever their adapter.
+    fn is_of(&self, files: &Files) -> bool {
+        self.folders.0 == files.model && self.folders.1 == files.base
+    }
+
+    /// Computes with the adapter of `files`, reading it unless it is held.
+    fn choose_adapter(&mut self, files: &Files) -> Result<()> {
+        let Some(folder) = &files.adapter else {
+            return Ok(self.decoder.deactivate_adapter()?);
+        };
+        let name = folder.display().to_string();
+        let held: Vec<String> = self.decoder.held_adapters().map(str::to_owned).collect();
+        if !held.contains(&name) {
+            if held.len() >= HELD {
+                for one in held {
+                    self.decoder.remove_adapter(&one)?;
+                }
+            }
+            self.decoder.add_adapter(&name, folder)?;
+        }
+        Ok(self.decoder.activate_adapter(&name)?)
+    }
 }
 
 impl Studio {

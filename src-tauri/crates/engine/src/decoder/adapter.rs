@@ -23,6 +23,7 @@ impl Decoder {
     /// Puts a fresh adapter beside the targeted linear layers and freezes all else.
     pub fn attach_lora(&mut self, config: &LoraConfig, seed: u64) -> Result<()> {
         self.check_adapter(config)?;
+        self.check_beside_held(config)?;
         self.freeze()?;
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         for linear in self.layers.iter_mut().flat_map(Block::linears_mut) {
@@ -35,21 +36,38 @@ impl Decoder {
         Ok(())
     }
 
-    /// Puts an adapter in PEFT's layout beside the layers it names and freezes all else.
+    /// Puts an adapter in PEFT's layout beside the layers it names, trainable, and freezes all
+    /// else.
     pub fn load_adapter(&mut self, folder: &Path) -> Result<LoraConfig> {
-        let mut adapter = lora::load(folder, &self.device)?;
+        let adapter = lora::load(folder, &self.device)?;
         // Everything is checked before anything changes.
         self.check_fit(&adapter, folder)?;
+        let config = adapter.config.clone();
+        self.put(adapter)?;
+        for linear in self.layers.iter_mut().flat_map(Block::linears_mut) {
+            linear.train_lora()?;
+        }
+        self.outside_mut()
+            .filter(|parameter| parameter.is_replaced())
+            .try_for_each(Parameter::make_trainable)?;
+        Ok(config)
+    }
+
+    /// Puts an adapter that fits beside the base, in place of any other, everything frozen.
+    pub(super) fn put(&mut self, mut adapter: lora::AdapterFile) -> Result<()> {
         self.freeze()?;
         for linear in self.layers.iter_mut().flat_map(Block::linears_mut) {
             if let Some(tensors) = adapter.layers.remove(linear.name()) {
                 linear.set_lora(tensors, &adapter.config)?;
             }
         }
-        self.train_whole(&adapter.config)?;
-        self.set_whole(&adapter)?;
-        self.lora = Some(adapter.config.clone());
-        Ok(adapter.config)
+        for parameter in self.outside_mut() {
+            if let Some(value) = adapter.whole.remove(&parameter.name) {
+                parameter.replace(value);
+            }
+        }
+        self.lora = Some(adapter.config);
+        Ok(())
     }
 
     /// Brings the attached adapter to a checkpoint of its own run. One started by PiSSA goes on
@@ -102,26 +120,30 @@ impl Decoder {
         }
     }
 
-    /// Makes every weight trainable, for full fine-tuning. An attached adapter is merged first.
+    /// Makes every weight trainable, for full fine-tuning. An attached adapter is merged first, and
+    /// those held beside the base are dropped.
     pub fn make_trainable(&mut self) -> Result<()> {
+        self.held.clear();
         for linear in self.layers.iter_mut().flat_map(Block::linears_mut) {
             let merged = linear.merged()?;
             linear.weight.set_value(merged);
             linear.lora = None;
         }
         self.lora = None;
+        self.active = None;
         self.visit_mut(&mut |parameter| {
             parameter.keep();
             parameter.make_trainable()
         })
     }
 
-    /// Freezes every weight and drops the adapter.
-    fn freeze(&mut self) -> Result<()> {
+    /// Freezes every weight and takes the adapter off.
+    pub(super) fn freeze(&mut self) -> Result<()> {
         for linear in self.layers.iter_mut().flat_map(Block::linears_mut) {
             linear.detach_lora()?;
         }
         self.lora = None;
+        self.active = None;
         self.visit_mut(&mut |parameter| {
             parameter.freeze();
             Ok(())
@@ -154,7 +176,7 @@ impl Decoder {
     }
 
     /// Refuses an adapter that is not for a model like this one.
-    fn check_fit(&self, adapter: &lora::AdapterFile, folder: &Path) -> Result<()> {
+    pub(super) fn check_fit(&self, adapter: &lora::AdapterFile, folder: &Path) -> Result<()> {
         let broken = |reason: String| Error::BrokenWeights {
             path: folder.join("adapter_model.safetensors"),
             reason,
@@ -232,7 +254,7 @@ impl Decoder {
             .ok_or_else(|| Error::NothingToTrain("the model has no adapter to save".into()))?;
         let mut whole: Vec<(String, Tensor)> = Vec::new();
         for parameter in [&self.embed].into_iter().chain(&self.head) {
-            if parameter.is_trainable() {
+            if parameter.is_replaced() {
                 whole.push((parameter.name.clone(), parameter.value.clone()));
             }
         }

@@ -104,6 +104,8 @@ impl Decoder {
                 Some(take(&spec.head_name())?)
             },
             lora: None,
+            held: BTreeMap::new(),
+            active: None,
             rotary: rotary.collect::<Result<_>>()?,
             device: device.clone(),
             origin,

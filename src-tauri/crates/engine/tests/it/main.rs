@@ -6,4 +6,5 @@ mod adapters;
 mod common;
 mod folders;
 mod gradients;
+mod held;
 mod training;
