@@ -202,7 +202,7 @@ impl Error {
             }
             Self::BadConfig { .. } => "Download the file again, or correct it.",
             Self::Unsupported { .. } => {
-                "Choose a Llama, SmolLM, Mistral, Qwen2, Qwen3, Gemma, Phi-3 or 4, OLMo2, Granite, StableLM or Pythia model."
+                "Choose a Llama, SmolLM, Mistral, Mixtral, Qwen2, Qwen3, Gemma, Phi-3 or 4, OLMo2, Granite, StableLM or Pythia model."
             }
             Self::NoWeights { .. } => {
                 "Download the model's safetensors files; pickle files (.bin, .pt) are never read."

@@ -13,6 +13,8 @@ mod checkpoint;
 mod decoder;
 mod error;
 mod event;
+mod experts;
+mod feed_forward;
 mod files;
 mod footprint;
 mod generate;
@@ -49,8 +51,8 @@ pub use priority::compute_in_background;
 pub use schedule::Schedule;
 pub use score::{SampleLoss, evaluate, score};
 pub use spec::{
-    Activation, Family, LINEAR_MODULES, LayerSpec, MlpKind, ModelSpec, NormKind, NormPlacement,
-    QkNorm, QkvProjection, Residual, Rope, RopeScaling,
+    Activation, Experts, Family, LINEAR_MODULES, LayerSpec, MlpKind, ModelSpec, NormKind,
+    NormPlacement, QkNorm, QkvProjection, Residual, Rope, RopeScaling,
 };
 pub use speed::matrix_speed;
 pub use train::{Control, Outcome, Request, TrainOptions, train};

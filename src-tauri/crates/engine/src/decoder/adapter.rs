@@ -3,7 +3,7 @@
 use super::Decoder;
 use crate::block::Block;
 use crate::linear::Linear;
-use crate::lora::{self, LoraConfig, LoraInit};
+use crate::lora::{self, LoraConfig, LoraInit, TargetModules};
 use crate::parameter::Parameter;
 use crate::{Error, Result, files};
 use candle_core::Tensor;
@@ -172,7 +172,32 @@ impl Decoder {
 
     fn check_adapter(&self, config: &LoraConfig) -> Result<()> {
         let linears: Vec<&str> = self.linears().map(Linear::name).collect();
+        self.check_experts(config, &linears)?;
         config.check_against(&linears, &[module(&self.embed.name), HEAD])
+    }
+
+    /// Refuses an adapter beside router or experts, by the name that asks for it.
+    fn check_experts(&self, config: &LoraConfig, linears: &[&str]) -> Result<()> {
+        let (TargetModules::Names(names), Some(_)) = (&config.target_modules, &self.spec.experts)
+        else {
+            return Ok(());
+        };
+        let modules = self.spec.expert_modules();
+        let of_experts = names.iter().find(|name| {
+            modules.iter().any(|module| lora::ends_with(name, module))
+                && !linears.iter().any(|linear| lora::ends_with(linear, name))
+        });
+        match of_experts {
+            None => Ok(()),
+            Some(name) => Err(Error::BadAdapterSetting {
+                setting: "target_modules".into(),
+                reason: format!(
+                    "`{name}` belongs to router or experts, which stay frozen beside an adapter; \
+                     it can stand beside {}",
+                    self.spec.linear_modules().join(", ")
+                ),
+            }),
+        }
     }
 
     /// Refuses an adapter that is not for a model like this one.
@@ -197,6 +222,14 @@ impl Decoder {
             .keys()
             .find(|name| !known.contains(&name.as_str()))
         {
+            let modules = self.spec.expert_modules();
+            let of_expert = |module: &String| lora::ends_with(name, module);
+            if self.spec.experts.is_some() && modules.iter().any(of_expert) {
+                return Err(Error::UnsupportedAdapter {
+                    path: folder.join("adapter_config.json"),
+                    what: format!("an adapter beside router or experts (`{name}`)"),
+                });
+            }
             return Err(broken(format!("the model has no layer `{name}`")));
         }
         for (name, tensor) in &adapter.whole {

@@ -34,9 +34,11 @@ impl Decoder {
         let total = spec.tensors().len();
         let mut done = 0;
         let origin = folder.display().to_string();
-        Self::build(spec, device, origin, &mut |name, shape| {
+        Self::build(spec.clone(), device, origin, &mut |name, shape| {
             let parameter = match stored.quantisation() {
-                Some(quantisation) if shape.len() == 2 && !outside.contains(&name) => {
+                Some(quantisation)
+                    if shape.len() == 2 && !outside.contains(&name) && !spec.is_router(&name) =>
+                {
                     let matrix = weights.load(&name, DType::F32, &Device::Cpu)?;
                     let matrix = QuantisedMatrix::quantise(&matrix, quantisation);
                     let matrix = matrix.map_err(|error| weights.broken(&name, &error))?;

@@ -101,9 +101,8 @@ fn the_whole_story() {
     // Base and tuned model are compared on one base in memory.
     let mut loads = 0;
     let mut listen = |event: Event| {
-        loads += u64::from(
-            matches!(event, Event::Progress { what, .. } if what.starts_with("Loading")),
-        );
+        loads +=
+            u64::from(matches!(event, Event::Progress { what, .. } if what.starts_with("Loading")));
     };
     let untuned = api::evaluate(
         &place.studio,
