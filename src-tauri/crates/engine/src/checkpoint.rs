@@ -100,7 +100,7 @@ pub(crate) fn save(
         if decoder.lora().is_some() {
             decoder.write_adapter(folder)?;
         } else {
-            weights::save(&folder.join("model.safetensors"), decoder.base_tensors()?)?;
+            weights::save(&folder.join("model.safetensors"), decoder.stored_base())?;
             let config = decoder.spec().to_config("float32");
             files::write(&folder.join("config.json"), &json(&config)?)?;
         }

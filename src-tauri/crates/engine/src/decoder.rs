@@ -102,7 +102,7 @@ impl Decoder {
         gradients
     }
 
-    /// Values of the trainable parameters.
+    /// Values of the trainable parameters, as they are computed with.
     pub fn trainable(&self) -> BTreeMap<String, Tensor> {
         let mut values = BTreeMap::new();
         self.visit(&mut |parameter| {

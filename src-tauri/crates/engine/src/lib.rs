@@ -46,6 +46,7 @@ pub use generate::{Completion, SamplingOptions, StopReason, generate};
 pub use lora::{LoraConfig, LoraInit, TargetModules};
 pub use memory::peak_memory;
 pub use optimizer::OptimizerKind;
+pub use parameter::TrainedType;
 pub use plan::first_step;
 pub use priority::compute_in_background;
 pub use schedule::Schedule;

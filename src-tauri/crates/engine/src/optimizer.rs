@@ -93,9 +93,7 @@ impl Optimizer {
                 },
                 gradient_scale,
             };
-            if let Some((value, gradient)) = parameter.value_and_gradient() {
-                change.apply(value, gradient, state, step)?;
-            }
+            parameter.update(|value, gradient| change.apply(value, gradient, state, step))?;
             parameter.clear_gradient()
         })?;
         Ok(norm)

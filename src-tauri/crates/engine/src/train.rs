@@ -5,7 +5,7 @@ use crate::memory::KeepFreed;
 use crate::optimizer::{Optimizer, Step};
 use crate::plan::Plan;
 use crate::{
-    Decoder, Error, LoraConfig, Noise, OptimizerKind, Result, Schedule, TrainEvent, evaluate,
+    Decoder, Error, Noise, OptimizerKind, Result, Schedule, TrainEvent, TrainedType, evaluate,
     peak_memory,
 };
 use attune_data::{Batch, Sample};
@@ -183,7 +183,7 @@ pub fn train(
     }
     let mut plan = Plan::new(train.iter().map(Sample::len).collect(), options);
     let total = plan.total_steps;
-    let fingerprint = fingerprint(train, options, decoder.lora());
+    let fingerprint = fingerprint(train, options, decoder);
     let restored = checkpoint::restore(checkpoints, decoder, options.optimizer, &fingerprint)?;
     let resumed_from = restored.as_ref().map(|(_, state)| state.step);
     let started = TrainEvent::Started {
@@ -340,7 +340,7 @@ fn obey(request: Request, step: u64, on_event: &mut dyn FnMut(TrainEvent)) -> Op
 }
 
 /// A name for the data and settings that decide the course of a run.
-fn fingerprint(train: &[Sample], options: &TrainOptions, lora: Option<&LoraConfig>) -> String {
+fn fingerprint(train: &[Sample], options: &TrainOptions, decoder: &Decoder) -> String {
     let mut hasher = Fnv(0xcbf2_9ce4_8422_2325);
     for sample in train {
         sample.tokens.hash(&mut hasher);
@@ -351,7 +351,10 @@ fn fingerprint(train: &[Sample], options: &TrainOptions, lora: Option<&LoraConfi
         gradient_checkpointing: false,
         ..options.clone()
     };
-    format!("{course:?} {lora:?}").hash(&mut hasher);
+    format!("{course:?} {:?}", decoder.lora()).hash(&mut hasher);
+    if decoder.trained_type() == TrainedType::Bf16 {
+        "bf16".hash(&mut hasher);
+    }
     format!("{:016x}", hasher.finish())
 }
 

@@ -4,7 +4,7 @@ use super::Decoder;
 use crate::block::Block;
 use crate::linear::Linear;
 use crate::lora::{self, LoraConfig, LoraInit, TargetModules};
-use crate::parameter::Parameter;
+use crate::parameter::{Parameter, TrainedType};
 use crate::{Error, Result, files};
 use candle_core::Tensor;
 use rand::SeedableRng;
@@ -123,6 +123,12 @@ impl Decoder {
     /// Makes every weight trainable, for full fine-tuning. An attached adapter is merged first, and
     /// those held beside the base are dropped.
     pub fn make_trainable(&mut self) -> Result<()> {
+        self.make_trainable_in(TrainedType::F32)
+    }
+
+    /// The same, matrices computed with in another type. Bf16 with f32 masters takes the memory of
+    /// f32: the bits that the rounded weights lack lie beside them.
+    pub fn make_trainable_in(&mut self, trained: TrainedType) -> Result<()> {
         self.held.clear();
         for linear in self.layers.iter_mut().flat_map(Block::linears_mut) {
             let merged = linear.merged()?;
@@ -133,8 +139,17 @@ impl Decoder {
         self.active = None;
         self.visit_mut(&mut |parameter| {
             parameter.keep();
-            parameter.make_trainable()
+            parameter.make_trainable_in(trained)
         })
+    }
+
+    /// What trained weights are computed with.
+    pub fn trained_type(&self) -> TrainedType {
+        if self.embed.is_rounded() {
+            TrainedType::Bf16
+        } else {
+            TrainedType::F32
+        }
     }
 
     /// Freezes every weight and takes the adapter off.
@@ -144,10 +159,7 @@ impl Decoder {
         }
         self.lora = None;
         self.active = None;
-        self.visit_mut(&mut |parameter| {
-            parameter.freeze();
-            Ok(())
-        })
+        self.visit_mut(&mut Parameter::freeze)
     }
 
     /// Makes trainable what the adapter trains whole.

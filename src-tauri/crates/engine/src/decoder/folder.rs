@@ -4,7 +4,7 @@ use super::Decoder;
 use crate::block::Block;
 use crate::linear::Linear;
 use crate::norm::Norm;
-use crate::parameter::Parameter;
+use crate::parameter::{Parameter, Stored};
 use crate::rotary::Rotary;
 use crate::spec::NormKind;
 use crate::weights::{self, Weights};
@@ -184,6 +184,17 @@ impl Decoder {
             .collect()
     }
 
+    /// The weights that are not adapters, for a file.
+    pub(crate) fn stored_base(&self) -> Vec<(String, Stored<'_>)> {
+        let mut stored = Vec::new();
+        self.visit(&mut |parameter| {
+            if !parameter.name.contains(".lora_") {
+                stored.push((parameter.name.clone(), Stored(parameter)));
+            }
+        });
+        stored
+    }
+
     /// Replaces the weights that are not adapters by those of a checkpoint.
     pub(crate) fn set_base_tensors(
         &mut self,
@@ -202,8 +213,7 @@ impl Decoder {
             if value.shape() != parameter.value.shape() {
                 return Err(mismatch(format!("`{name}` has another size")));
             }
-            parameter.value = value.copy()?;
-            Ok(())
+            parameter.set_trained(value)
         })
     }
 }

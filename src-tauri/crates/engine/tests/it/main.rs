@@ -7,4 +7,5 @@ mod common;
 mod folders;
 mod gradients;
 mod held;
+mod mixed_precision;
 mod training;

@@ -286,7 +286,7 @@ fn prepare(
         decoder.set_lora_dropout(config.lora_dropout);
     }
     match config.adapter()? {
-        None => decoder.make_trainable()?,
+        None => decoder.make_trainable_in(config.trained_weights()?)?,
         Some(adapter) if start.adapter.is_none() => {
             decoder.attach_lora(&adapter, config.seed.max(0) as u64)?;
         }
