@@ -120,6 +120,7 @@ pub(crate) fn restore(
     checkpoints: &Path,
     decoder: &mut Decoder,
     optimizer: OptimizerKind,
+    paged: bool,
     fingerprint: &str,
 ) -> Result<Option<(Optimizer, State)>> {
     let Some(folder) = pointed(checkpoints, "last")? else {
@@ -138,7 +139,9 @@ pub(crate) fn restore(
             &folder,
         )?;
     }
-    let optimizer = Optimizer::load(&folder.join("optimizer.safetensors"), decoder, optimizer)?;
+    let pages = paged.then_some(checkpoints);
+    let path = folder.join("optimizer.safetensors");
+    let optimizer = Optimizer::load(&path, decoder, optimizer, pages)?;
     Ok(Some((optimizer, state)))
 }
 

@@ -236,6 +236,14 @@ impl ModelSpec {
         Ok(copies * count(&shapes) * F32 + states.sum::<u64>())
     }
 
+    /// What a paged optimiser has in memory at once: the state of the largest parameter, and its
+    /// bytes on their way from or to the file.
+    pub fn paged_bytes(&self, lora: Option<&LoraConfig>, optimizer: OptimizerKind) -> Result<u64> {
+        let shapes = self.trained_shapes(lora)?;
+        let states = shapes.iter().map(|shape| optimizer.state_bytes(shape));
+        Ok(2 * states.max().unwrap_or(0))
+    }
+
     /// Weights of the matrices that every token passes: all but the embedding and the
     /// experts that it does not pass, the head once.
     pub fn matrix_parameters(&self) -> u64 {

@@ -41,6 +41,9 @@ pub struct TrainOptions {
     pub warmup_epochs: f64,
     /// The rule of a step.
     pub optimizer: OptimizerKind,
+    /// Whether what it remembers lies in a file in the folder of the checkpoints instead of in
+    /// memory.
+    pub paged_optimizer: bool,
     /// λ: decay of the trained matrices.
     pub weight_decay: f64,
     /// β₁ of AdamW and Lion.
@@ -87,6 +90,7 @@ impl Default for TrainOptions {
             min_learning_rate_ratio: 0.0,
             warmup_epochs: 0.0,
             optimizer: OptimizerKind::AdamW,
+            paged_optimizer: false,
             weight_decay: 0.0,
             beta1: 0.9,
             beta2: 0.999,
@@ -184,7 +188,13 @@ pub fn train(
     let mut plan = Plan::new(train.iter().map(Sample::len).collect(), options);
     let total = plan.total_steps;
     let fingerprint = fingerprint(train, options, decoder);
-    let restored = checkpoint::restore(checkpoints, decoder, options.optimizer, &fingerprint)?;
+    let restored = checkpoint::restore(
+        checkpoints,
+        decoder,
+        options.optimizer,
+        options.paged_optimizer,
+        &fingerprint,
+    )?;
     let resumed_from = restored.as_ref().map(|(_, state)| state.step);
     let started = TrainEvent::Started {
         resumed_from,
@@ -206,7 +216,11 @@ pub fn train(
     let (mut optimizer, mut state) = match restored {
         Some(restored) => restored,
         None => (
-            Optimizer::new(decoder, options.optimizer)?,
+            Optimizer::new(
+                decoder,
+                options.optimizer,
+                options.paged_optimizer.then_some(checkpoints),
+            )?,
             State::new(fingerprint),
         ),
     };
@@ -349,6 +363,7 @@ fn fingerprint(train: &[Sample], options: &TrainOptions, decoder: &Decoder) -> S
     let course = TrainOptions {
         checkpoint_steps: 0,
         gradient_checkpointing: false,
+        paged_optimizer: false,
         ..options.clone()
     };
     format!("{course:?} {:?}", decoder.lora()).hash(&mut hasher);

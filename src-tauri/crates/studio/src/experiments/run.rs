@@ -312,6 +312,7 @@ pub(crate) fn options(config: &ExperimentConfig) -> TrainOptions {
         min_learning_rate_ratio: config.min_learning_rate_ratio,
         warmup_epochs: config.warmup_epochs,
         optimizer: config.optimizer,
+        paged_optimizer: config.paged_optimizer,
         weight_decay: config.weight_decay,
         beta1: config.adam_beta1,
         beta2: config.adam_beta2,

@@ -167,6 +167,9 @@ define_settings! {
         // Of H2O's list, AdamW, AdamW8bit and SGD; its SGD is Nesterov's, which TRL does not offer.
         /// The rule of a step. AdamW8bit remembers a quarter of AdamW, Lion half, Adafactor almost nothing; Lion wants a third to a tenth of the rate.
         optimizer: OptimizerKind = OptimizerKind::AdamW, choice(&["AdamW", "AdamW8bit", "Adafactor", "Lion", "SGD"]), Advanced, "Optimiser", h2o "optimizer";
+        // A switch rather than further optimisers, as bitsandbytes names them: all can be paged.
+        /// Keep what the optimiser remembers in a file in the run's folder instead of in memory. Makes room for a larger run and changes nothing else; each step reads and writes the file.
+        paged_optimizer: bool = false, SettingKind::Switch, Expert, "Page the optimiser to disk";
         /// What is left of the step before.
         sgd_momentum: f64 = 0.9, number(0.0, 0.999), Expert, "SGD momentum", when optimizer = "SGD";
         /// Conversations (rows, with packing) computed together. Memory grows with it.
