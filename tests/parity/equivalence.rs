@@ -58,10 +58,15 @@ fn packed_equals_unpacked() {
                 .narrow(0, samples[0].len(), samples[1].len())
                 .unwrap()
         };
-        assert_eq!(
-            difference::of_tensors(&second(&changed), &second(&packed)),
+        let apart = difference::of_tensors(&second(&changed), &second(&packed));
+        // How many rows pass an expert beside a sample's own decides which kernel multiplies them,
+        // and with it the order of the sums.
+        let allowed = if decoder.spec().experts.is_some() {
+            TOLERANCE
+        } else {
             0.0
-        );
+        };
+        assert!(apart <= allowed, "{apart}");
     }
 }
 

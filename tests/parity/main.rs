@@ -12,6 +12,7 @@ mod export;
 mod fixture;
 mod heads;
 mod initial;
+mod mixed_precision;
 mod optimizers;
 mod preferences;
 mod quantised;

@@ -3,8 +3,8 @@
 use crate::Result;
 use crate::attention::{self, SelfAttention};
 use crate::cache::LayerCache;
+use crate::feed_forward::{self, FeedForward};
 use crate::linear::{Linear, Products};
-use crate::mlp::{self, Mlp};
 use crate::norm::Norm;
 use crate::parameter::Parameter;
 use crate::rotary::{Angles, Tables};
@@ -17,7 +17,7 @@ use candle_core::Tensor;
 pub(crate) struct Block {
     norms: Norms,
     attention: SelfAttention,
-    mlp: Mlp,
+    mlp: FeedForward,
     residual: Residual,
     /// Factor on what the parts add.
     scale: f32,
@@ -59,7 +59,7 @@ pub(crate) struct Saved {
     attended: Option<Tensor>,
     transformed: Option<Tensor>,
     attention: attention::Saved,
-    mlp: mlp::Saved,
+    mlp: feed_forward::Saved,
 }
 
 impl Block {
@@ -80,7 +80,7 @@ impl Block {
                 after_mlp: norm(after_mlp)?,
             },
             attention: SelfAttention::build(spec, layer, take)?,
-            mlp: Mlp::build(spec, take)?,
+            mlp: FeedForward::build(spec, layer, take)?,
             residual: spec.residual,
             scale: spec.residual_scale as f32,
         })
@@ -203,14 +203,16 @@ impl Block {
         })
     }
 
-    /// The linear layers, in the order of the computation.
+    /// The linear layers that an adapter can stand beside, in the order of the computation.
     pub(crate) fn linears(&self) -> impl Iterator<Item = &Linear> {
-        self.attention.linears().chain(self.mlp.linears())
+        self.attention.linears().chain(self.mlp.linears(true))
     }
 
-    /// The linear layers, in the order of the computation.
+    /// The linear layers that an adapter can stand beside, in the order of the computation.
     pub(crate) fn linears_mut(&mut self) -> impl Iterator<Item = &mut Linear> {
-        self.attention.linears_mut().chain(self.mlp.linears_mut())
+        self.attention
+            .linears_mut()
+            .chain(self.mlp.linears_mut(true))
     }
 
     pub(crate) fn visit<'a>(&'a self, visit: &mut dyn FnMut(&'a Parameter)) {
@@ -218,7 +220,7 @@ impl Block {
         if let Some(norm) = &norms.before_attention {
             norm.visit(visit);
         }
-        for linear in self.linears() {
+        for linear in self.linears().chain(self.mlp.linears(false)) {
             linear.visit(visit);
         }
         for norm in self.attention.norms() {
@@ -238,6 +240,9 @@ impl Block {
             norm.visit_mut(visit)?;
         }
         for linear in self.linears_mut() {
+            linear.visit_mut(visit)?;
+        }
+        for linear in self.mlp.linears_mut(false) {
             linear.visit_mut(visit)?;
         }
         for norm in self.attention.norms_mut() {

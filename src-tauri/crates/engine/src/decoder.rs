@@ -3,6 +3,7 @@
 mod adapter;
 mod cached;
 mod folder;
+mod held;
 mod labels;
 mod noise;
 mod pass;
@@ -10,7 +11,7 @@ mod reference;
 
 use crate::block::{Block, Context};
 use crate::linear::Products;
-use crate::lora::LoraConfig;
+use crate::lora::{AdapterFile, LoraConfig};
 use crate::norm::Norm;
 use crate::parameter::Parameter;
 use crate::rotary::{Angles, Rotary};
@@ -47,6 +48,9 @@ pub struct Decoder {
     /// `(labels, H)`: what scores the labels of a sequence, in a model that does.
     score: Option<Parameter>,
     lora: Option<LoraConfig>,
+    /// Adapters to choose from, by name, and which of them is the one at work.
+    held: BTreeMap<String, AdapterFile>,
+    active: Option<String>,
     /// One for each of the spec's rotary embeddings.
     rotary: Vec<Rotary>,
 }
@@ -98,7 +102,7 @@ impl Decoder {
         gradients
     }
 
-    /// Values of the trainable parameters.
+    /// Values of the trainable parameters, as they are computed with.
     pub fn trainable(&self) -> BTreeMap<String, Tensor> {
         let mut values = BTreeMap::new();
         self.visit(&mut |parameter| {

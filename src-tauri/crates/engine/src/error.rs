@@ -112,6 +112,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A name that no held adapter has.
+    #[error("no adapter named `{name}` is held; {held}")]
+    UnknownAdapter {
+        /// The name asked for.
+        name: String,
+        /// Those that are.
+        held: String,
+    },
     /// A checkpoint belongs to another run.
     #[error("the checkpoint `{}` cannot continue this run: {reason}", folder.display())]
     CheckpointMismatch {
@@ -182,6 +190,7 @@ impl Error {
             Self::UnknownModule { .. } => "adapter-unknown-module",
             Self::UnsupportedAdapter { .. } => "adapter-unsupported",
             Self::BadAdapterSetting { .. } => "adapter-bad-setting",
+            Self::UnknownAdapter { .. } => "adapter-unknown",
             Self::CheckpointMismatch { .. } => "checkpoint-mismatch",
             Self::OtherHead { .. } => "model-other-head",
             Self::BadLabels(_) => "bad-labels",
@@ -206,7 +215,7 @@ impl Error {
             }
             Self::BadConfig { .. } => "Download the file again, or correct it.",
             Self::Unsupported { .. } => {
-                "Choose a Llama, SmolLM, Mistral, Qwen2, Qwen3, Gemma, Phi-3 or 4, OLMo2, Granite, StableLM or Pythia model."
+                "Choose a Llama, SmolLM, Mistral, Mixtral, Qwen2, Qwen3, Gemma, Phi-3 or 4, OLMo2, Granite, StableLM or Pythia model."
             }
             Self::NoWeights { .. } => {
                 "Download the model's safetensors files; pickle files (.bin, .pt) are never read."
@@ -225,6 +234,7 @@ impl Error {
                 "Choose a LoRA, rsLoRA or DoRA adapter, or merge this one with PEFT and open the merged model."
             }
             Self::BadAdapterSetting { .. } => "Correct the setting, or leave it out.",
+            Self::UnknownAdapter { .. } => "Add the adapter first, or choose one that is held.",
             Self::CheckpointMismatch { .. } => {
                 "Start a new experiment, or restore the dataset and settings it began with."
             }

@@ -108,7 +108,7 @@ fn count(shapes: &[Vec<usize>]) -> u64 {
 /// Numbers kept for a token over all blocks, with those in flight in one.
 fn activations_per_token(spec: &ModelSpec, work: &Workload<'_>) -> Result<u64> {
     let hidden = spec.hidden_size as u64;
-    let middle = spec.intermediate_size as u64;
+    let middle = spec.middle_width() as u64;
     let queries = (spec.num_attention_heads * spec.head_dim) as u64;
     let keys = (spec.num_key_value_heads * spec.head_dim) as u64;
     // What enters the activation, and what its gradient and product take besides.
@@ -208,7 +208,7 @@ impl ModelSpec {
         let tensors = self.tensors().into_iter();
         tensors
             .map(|(name, shape)| match shape[..] {
-                [rows, columns] if outside.contains(&name) => {
+                [rows, columns] if outside.contains(&name) || self.is_router(&name) => {
                     (rows * columns * weights.float().size_in_bytes()) as u64
                 }
                 [rows, columns] => weights.linear_bytes(rows, columns),
@@ -236,10 +236,20 @@ impl ModelSpec {
         Ok(copies * count(&shapes) * F32 + states.sum::<u64>())
     }
 
-    /// Weights of the matrices that every token passes: all but the embedding, the head once.
+    /// What a paged optimiser has in memory at once: the state of the largest parameter, and its
+    /// bytes on their way from or to the file.
+    pub fn paged_bytes(&self, lora: Option<&LoraConfig>, optimizer: OptimizerKind) -> Result<u64> {
+        let shapes = self.trained_shapes(lora)?;
+        let states = shapes.iter().map(|shape| optimizer.state_bytes(shape));
+        Ok(2 * states.max().unwrap_or(0))
+    }
+
+    /// Weights of the matrices that every token passes: all but the embedding and the
+    /// experts that it does not pass, the head once.
     pub fn matrix_parameters(&self) -> u64 {
         let embedding = (self.vocab_size * self.hidden_size) as u64;
         self.parameter_count()
+            - self.idle_parameters()
             - if self.tie_word_embeddings {
                 0
             } else {

@@ -13,6 +13,8 @@ mod checkpoint;
 mod decoder;
 mod error;
 mod event;
+mod experts;
+mod feed_forward;
 mod files;
 mod fingerprint;
 mod footprint;
@@ -52,13 +54,15 @@ pub use objective::{
     kto_loss, preference_losses,
 };
 pub use optimizer::OptimizerKind;
+pub use parameter::TrainedType;
 pub use plan::first_step;
 pub use priority::compute_in_background;
 pub use schedule::Schedule;
 pub use score::{SampleLoss, evaluate, score};
 pub use spec::{
-    Activation, Family, LINEAR_MODULES, LayerSpec, MlpKind, ModelSizes, ModelSpec, NormKind,
-    NormPlacement, ProblemType, QkNorm, QkvProjection, Residual, Rope, RopeScaling, SequenceHead,
+    Activation, Experts, Family, LINEAR_MODULES, LayerSpec, MlpKind, ModelSizes, ModelSpec,
+    NormKind, NormPlacement, ProblemType, QkNorm, QkvProjection, Residual, Rope, RopeScaling,
+    SequenceHead,
 };
 pub use speed::matrix_speed;
 pub use train::{Control, Outcome, Request, TrainOptions, train, train_objective};

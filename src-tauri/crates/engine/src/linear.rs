@@ -89,6 +89,7 @@ impl Linear {
             None
         };
         self.set_lora(AdapterTensors { a, b, magnitude }, config)?;
+        self.train_lora()?;
         match &mut self.lora {
             Some(lora) if config.init_lora_weights == LoraInit::Pissa => {
                 lora.start_principal(&mut self.weight)
@@ -105,22 +106,32 @@ impl Linear {
         }
     }
 
-    /// Adds an adapter with the given tensors.
+    /// Adds an adapter with the given tensors, frozen: it shares them.
     pub(crate) fn set_lora(&mut self, tensors: AdapterTensors, config: &LoraConfig) -> Result<()> {
         let name = self.name();
         let AdapterTensors { a, b, magnitude } = tensors;
         let magnitude = magnitude
-            .map(|value| Parameter::trainable(format!("{name}.lora_magnitude_vector"), value));
+            .map(|value| Parameter::frozen(format!("{name}.lora_magnitude_vector"), value));
         self.lora = Some(Lora {
-            a: Parameter::trainable(format!("{name}.lora_A.weight"), a)?,
-            b: Parameter::trainable(format!("{name}.lora_B.weight"), b)?,
-            magnitude: magnitude.transpose()?,
+            a: Parameter::frozen(format!("{name}.lora_A.weight"), a),
+            b: Parameter::frozen(format!("{name}.lora_B.weight"), b),
+            magnitude,
             scale: config.scale(name)? as f32,
             dropout: config.lora_dropout as f32,
             noise: None,
             start: None,
         });
         Ok(())
+    }
+
+    /// Makes the adapter trainable, on tensors of its own.
+    pub(crate) fn train_lora(&mut self) -> Result<()> {
+        match &mut self.lora {
+            Some(lora) => lora
+                .parameters_mut()
+                .try_for_each(Parameter::make_trainable),
+            None => Ok(()),
+        }
     }
 
     /// The weights with the adapter in them, in f32.

@@ -4,6 +4,7 @@
 //! what its tensors are called. Nothing else in the engine knows families.
 
 mod config;
+mod experts;
 mod family;
 mod gemma;
 mod gpt_neox;
@@ -25,6 +26,7 @@ use serde::Serialize;
 use serde_json::Value;
 use std::path::Path;
 
+pub use experts::Experts;
 pub use family::Family;
 pub use layout::LINEAR_MODULES;
 pub(crate) use layout::LinearShape;
@@ -178,6 +180,8 @@ pub struct ModelSpec {
     pub mlp_bias: bool,
     /// The MLP's non-linearity.
     pub activation: Activation,
+    /// The mixture that takes the MLP's place in some blocks.
+    pub experts: Option<Experts>,
     /// Factor on the embedded tokens.
     pub embedding_scale: f64,
     /// Factor on what attention and MLP add to the residual stream.

@@ -6,7 +6,9 @@ use crate::memory::KeepFreed;
 use crate::objective::{NextToken, Objective, Preparation, StepContext};
 use crate::optimizer::{Optimizer, Step};
 use crate::plan::Plan;
-use crate::{Decoder, Error, OptimizerKind, Result, Schedule, TrainEvent, peak_memory};
+use crate::{
+    Decoder, Error, OptimizerKind, Result, Schedule, TrainEvent, TrainedType, peak_memory,
+};
 use attune_data::Sample;
 use serde::{Deserialize, Serialize};
 use std::hash::Hash;
@@ -40,6 +42,9 @@ pub struct TrainOptions {
     pub warmup_epochs: f64,
     /// The rule of a step.
     pub optimizer: OptimizerKind,
+    /// Whether what it remembers lies in a file in the folder of the checkpoints instead of in
+    /// memory.
+    pub paged_optimizer: bool,
     /// λ: decay of the trained matrices.
     pub weight_decay: f64,
     /// β₁ of AdamW and Lion.
@@ -86,6 +91,7 @@ impl Default for TrainOptions {
             min_learning_rate_ratio: 0.0,
             warmup_epochs: 0.0,
             optimizer: OptimizerKind::AdamW,
+            paged_optimizer: false,
             weight_decay: 0.0,
             beta1: 0.9,
             beta2: 0.999,
@@ -203,7 +209,13 @@ pub fn train_objective(
     let total = plan.total_steps;
     let fingerprint = fingerprint(objective, options, decoder);
     let weights = decoder.weights_name()?;
-    let restored = checkpoint::restore(checkpoints, decoder, options.optimizer, &fingerprint)?;
+    let restored = checkpoint::restore(
+        checkpoints,
+        decoder,
+        options.optimizer,
+        options.paged_optimizer,
+        &fingerprint,
+    )?;
     let resumed_from = restored.as_ref().map(|(_, state)| state.step);
     let started = TrainEvent::Started {
         resumed_from,
@@ -225,7 +237,11 @@ pub fn train_objective(
     let (mut optimizer, mut state) = match restored {
         Some(restored) => restored,
         None => (
-            Optimizer::new(decoder, options.optimizer)?,
+            Optimizer::new(
+                decoder,
+                options.optimizer,
+                options.paged_optimizer.then_some(checkpoints),
+            )?,
             State::new(fingerprint),
         ),
     };
@@ -358,11 +374,15 @@ fn fingerprint(objective: &dyn Objective, options: &TrainOptions, decoder: &Deco
     let course = TrainOptions {
         checkpoint_steps: 0,
         gradient_checkpointing: false,
+        paged_optimizer: false,
         ..options.clone()
     };
     format!("{course:?} {:?}", decoder.lora()).hash(&mut hasher);
     if let Some(head) = &decoder.spec().sequence_head {
         format!("{head:?}").hash(&mut hasher);
+    }
+    if decoder.trained_type() == TrainedType::Bf16 {
+        "bf16".hash(&mut hasher);
     }
     hasher.name()
 }

@@ -4,6 +4,7 @@ use crate::files::at;
 use crate::{Error, ModelSpec, Result};
 use candle_core::safetensors::MmapedSafetensors;
 use candle_core::{DType, Device, Tensor};
+use safetensors::View;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -134,7 +135,7 @@ pub(crate) fn read(path: &Path, device: &Device) -> Result<BTreeMap<String, Tens
 }
 
 /// Writes tensors with the metadata transformers looks for.
-pub(crate) fn save(path: &Path, tensors: Vec<(String, Tensor)>) -> Result<()> {
+pub(crate) fn save(path: &Path, tensors: Vec<(String, impl View)>) -> Result<()> {
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     safetensors::serialize_to_file(tensors, Some(metadata), path).map_err(|error| match error {
         safetensors::SafeTensorError::IoError(source) => at(path, "written")(source),

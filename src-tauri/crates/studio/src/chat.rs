@@ -40,11 +40,12 @@ pub(crate) fn chat(
                 text: text.to_owned(),
             });
         };
+        let (decoder, tokenizer, known) = loaded.conversing();
         let answer = generate_on(
-            &loaded.decoder,
-            &loaded.tokenizer,
+            decoder,
+            tokenizer,
             &prompt,
-            &mut loaded.known,
+            known,
             &options,
             control.cancelled(),
             &mut stream,

@@ -193,7 +193,7 @@ fn memory_of(
     } else {
         longest
     };
-    let footprint = Footprint::of(
+    let mut footprint = Footprint::of(
         spec,
         &Workload {
             lora: adapter.as_ref(),
@@ -203,6 +203,10 @@ fn memory_of(
             recompute: config.gradient_checkpointing,
         },
     )?;
+    if config.paged_optimizer {
+        let paged = spec.paged_bytes(adapter.as_ref(), config.optimizer)?;
+        footprint.optimizer = footprint.optimizer.min(paged);
+    }
     let parts = [
         ("Weights", footprint.weights),
         ("Adapter", footprint.adapter),
@@ -301,6 +305,13 @@ fn suggestions(
             "Hold weights in 4 bits (QLoRA)".to_owned(),
             &[("backbone_dtype", json!("nf4"))],
             with(&|config| config.backbone_dtype = BackboneDtype::Nf4),
+        )?;
+    }
+    if !config.lora && !config.paged_optimizer {
+        offer(
+            "Page the optimiser to disk".to_owned(),
+            &[("paged_optimizer", json!(true))],
+            with(&|config| config.paged_optimizer = true),
         )?;
     }
     if config.max_length > 64 {
@@ -488,6 +499,33 @@ mod tests {
                 .all(|(small, large)| small <= large)
         );
         assert!(large.windows(2).all(|pair| pair[0] < pair[1]), "{large:?}");
+    }
+
+    #[test]
+    fn a_paged_optimiser_leaves_memory() {
+        let spec = sized(&SIZES[2]).unwrap_or_else(|| panic!("a model"));
+        let full = ExperimentConfig {
+            lora: false,
+            ..ExperimentConfig::default()
+        };
+        let paged = ExperimentConfig {
+            paged_optimizer: true,
+            ..full.clone()
+        };
+        let [full_memory, paged_memory] = [&full, &paged].map(|config| {
+            memory_of(&spec, config, 512, 8_000_000_000).unwrap_or_else(|error| panic!("{error}"))
+        });
+        // All states but the embedding's, on its way from or to the file.
+        let embedding = (spec.vocab_size * spec.hidden_size) as u64;
+        let saved = 8 * spec.parameter_count() - 16 * embedding;
+        assert_eq!(full_memory.total - paged_memory.total, saved);
+        let found =
+            suggestions(&spec, &full, 512, &full_memory).unwrap_or_else(|error| panic!("{error}"));
+        assert!(
+            found
+                .iter()
+                .any(|one| one.settings.contains_key("paged_optimizer"))
+        );
     }
 
     #[test]

@@ -126,20 +126,22 @@ impl Files {
 
 /// Weights in memory.
 pub(crate) struct Loaded {
-    files: Files,
-    /// The model, with its adapter.
+    /// The folders of tokenizer and weights.
+    folders: (PathBuf, PathBuf),
+    /// The model, with its adapter; those used earlier are held beside it.
     pub(crate) decoder: Decoder,
     /// Its tokenizer.
     pub(crate) tokenizer: Tokenizer,
-    /// What it has seen of the conversation answered last.
-    pub(crate) known: PromptCache,
+    /// What each adapter, or the base alone, has seen of the conversation it answered last; the
+    /// one at work first.
+    known: Vec<(Option<PathBuf>, PromptCache)>,
 }
 
 impl std::fmt::Debug for Loaded {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("Loaded")
-            .field("files", &self.files)
+            .field("folders", &self.folders)
             .finish_non_exhaustive()
     }
 }
@@ -158,10 +160,14 @@ pub(crate) fn load_decoder(
     Ok(Decoder::load(base, stored, &Device::Cpu, &mut report)?)
 }
 
-/// Weights kept in memory: a model and its tuned self, which a person compares.
+/// Models kept in memory: one and its tuned self, where every weight of it was tuned, which a
+/// person compares. An adapter needs no model of its own.
 const KEPT: usize = 2;
+/// Adapters held beside a model.
+const HELD: usize = 8;
 
-/// Does `work` with the weights in memory, loading them unless they are among those used last.
+/// Does `work` with the weights in memory, loading them unless they are among those used last. A
+/// model and its adapters are one in memory.
 pub(crate) fn with_loaded<T>(
     studio: &Studio,
     files: &Files,
@@ -179,7 +185,7 @@ pub(crate) fn with_loaded<T>(
             }
         }
     };
-    let found = slot.iter().position(|loaded| loaded.files == *files);
+    let found = slot.iter().position(|loaded| loaded.is_of(files));
     let mut loaded = if let Some(place) = found {
         slot.remove(place)
     } else {
@@ -191,23 +197,56 @@ pub(crate) fn with_loaded<T>(
         }
         load(files, session)?
     };
-    let result = work(&mut loaded, session);
+    let result = loaded
+        .choose_adapter(files)
+        .and_then(|()| work(&mut loaded, session));
     slot.insert(0, loaded);
     result
 }
 
 fn load(files: &Files, session: &mut Session<'_>) -> Result<Loaded> {
-    let tokenizer = files.tokenizer()?;
-    let mut decoder = load_decoder(&files.base, &files.name, DType::F32, session)?;
-    if let Some(adapter) = &files.adapter {
-        decoder.load_adapter(adapter)?;
-    }
     Ok(Loaded {
-        files: files.clone(),
-        decoder,
-        tokenizer,
-        known: PromptCache::default(),
+        folders: (files.model.clone(), files.base.clone()),
+        tokenizer: files.tokenizer()?,
+        decoder: load_decoder(&files.base, &files.name, DType::F32, session)?,
+        known: Vec::new(),
     })
+}
+
+impl Loaded {
+    /// Whether these are the weights of `files`, whatever their adapter.
+    fn is_of(&self, files: &Files) -> bool {
+        self.folders.0 == files.model && self.folders.1 == files.base
+    }
+
+    /// The model with the adapter at work, its tokenizer, and what it has seen of the conversation
+    /// it answered last.
+    pub(crate) fn conversing(&mut self) -> (&Decoder, &Tokenizer, &mut PromptCache) {
+        (&self.decoder, &self.tokenizer, &mut self.known[0].1)
+    }
+
+    /// Computes with the adapter of `files`, reading it unless it is held.
+    fn choose_adapter(&mut self, files: &Files) -> Result<()> {
+        let known = self.known.iter().position(|(of, _)| *of == files.adapter);
+        let known = known.map(|place| self.known.remove(place));
+        let known = known.unwrap_or_else(|| (files.adapter.clone(), PromptCache::default()));
+        self.known.insert(0, known);
+        self.known.truncate(KEPT);
+        let Some(folder) = &files.adapter else {
+            return Ok(self.decoder.deactivate_adapter()?);
+        };
+        let name = folder.display().to_string();
+        let held: Vec<String> = self.decoder.held_adapters().map(str::to_owned).collect();
+        if !held.contains(&name) {
+            if held.len() >= HELD {
+                for one in held {
+                    self.decoder.remove_adapter(&one)?;
+                }
+            }
+            self.decoder.add_adapter(&name, folder)?;
+        }
+        Ok(self.decoder.activate_adapter(&name)?)
+    }
 }
 
 impl Studio {

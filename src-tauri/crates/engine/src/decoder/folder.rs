@@ -4,7 +4,7 @@ use super::Decoder;
 use crate::block::Block;
 use crate::linear::Linear;
 use crate::norm::Norm;
-use crate::parameter::Parameter;
+use crate::parameter::{Parameter, Stored};
 use crate::rotary::Rotary;
 use crate::spec::{NormKind, SCORE};
 use crate::weights::{self, Weights};
@@ -35,9 +35,11 @@ impl Decoder {
         let total = spec.tensors().len();
         let mut done = 0;
         let origin = folder.display().to_string();
-        Self::build(spec, device, origin, &mut |name, shape| {
+        Self::build(spec.clone(), device, origin, &mut |name, shape| {
             let parameter = match stored.quantisation() {
-                Some(quantisation) if shape.len() == 2 && !outside.contains(&name) => {
+                Some(quantisation)
+                    if shape.len() == 2 && !outside.contains(&name) && !spec.is_router(&name) =>
+                {
                     let matrix = weights.load(&name, DType::F32, &Device::Cpu)?;
                     let matrix = QuantisedMatrix::quantise(&matrix, quantisation);
                     let matrix = matrix.map_err(|error| weights.broken(&name, &error))?;
@@ -109,6 +111,8 @@ impl Decoder {
                 None => None,
             },
             lora: None,
+            held: BTreeMap::new(),
+            active: None,
             rotary: rotary.collect::<Result<_>>()?,
             device: device.clone(),
             origin,
@@ -190,6 +194,17 @@ impl Decoder {
             .collect()
     }
 
+    /// The weights that are not adapters, for a file.
+    pub(crate) fn stored_base(&self) -> Vec<(String, Stored<'_>)> {
+        let mut stored = Vec::new();
+        self.visit(&mut |parameter| {
+            if !parameter.name.contains(".lora_") {
+                stored.push((parameter.name.clone(), Stored(parameter)));
+            }
+        });
+        stored
+    }
+
     /// Replaces the weights that are not adapters by those of a checkpoint.
     pub(crate) fn set_base_tensors(
         &mut self,
@@ -208,8 +223,7 @@ impl Decoder {
             if value.shape() != parameter.value.shape() {
                 return Err(mismatch(format!("`{name}` has another size")));
             }
-            parameter.value = value.copy()?;
-            Ok(())
+            parameter.set_trained(value)
         })
     }
 }

@@ -52,7 +52,8 @@ const COMPUTED: [&str; 9] = [
 /// The two ends of a model that may share their weights.
 const TIED: [&str; 2] = ["embed_tokens", "lm_head"];
 
-/// An adapter as read from disk.
+/// An adapter as read from disk. A clone shares its tensors.
+#[derive(Clone)]
 pub(crate) struct AdapterFile {
     pub(crate) config: LoraConfig,
     /// The adapters by the name of their layer.
@@ -62,6 +63,7 @@ pub(crate) struct AdapterFile {
 }
 
 /// The adapter of one layer, in f32.
+#[derive(Clone)]
 pub(crate) struct AdapterTensors {
     /// `A (r, in)`
     pub(crate) a: Tensor,

@@ -2,7 +2,7 @@
 
 use super::config::Config;
 use super::names::{self, Names};
-use super::{ModelSpec, SequenceHead, gemma, gpt_neox, llama, phi3, stablelm};
+use super::{ModelSpec, SequenceHead, experts, gemma, gpt_neox, llama, phi3, stablelm};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -38,6 +38,11 @@ pub enum Family {
     /// GPT-NeoX and Pythia: LayerNorm, parallel residual, a plain MLP.
     #[serde(rename = "gpt_neox")]
     GptNeox,
+    /// Qwen3 with experts in place of the MLP of some or all blocks.
+    #[serde(rename = "qwen3_moe")]
+    Qwen3Moe,
+    /// Mistral with experts in place of the MLP.
+    Mixtral,
 }
 
 /// What there is to know about a family.
@@ -82,6 +87,8 @@ entries! {
     Phi3, "Phi3ForCausalLM", "phi3", LLAMA, phi3::{read, write};
     StableLm, "StableLmForCausalLM", "stablelm", STABLELM, stablelm::{read, write};
     GptNeox, "GPTNeoXForCausalLM", "gpt_neox", GPT_NEOX, gpt_neox::{read, write};
+    Qwen3Moe, "Qwen3MoeForCausalLM", "qwen3_moe", LLAMA, experts::{read_qwen3_moe, write_qwen3_moe};
+    Mixtral, "MixtralForCausalLM", "mixtral", MIXTRAL, experts::{read_mixtral, write_mixtral};
 }
 
 impl Family {
@@ -139,11 +146,6 @@ fn nearest(name: &str) -> Option<&'static str> {
             .take_while(|(a, b)| a == b)
             .count()
     };
-    // Mixtral is a Mistral by another name.
-    let alike = |entry: &Entry| match entry.family {
-        Family::Mistral if name.starts_with("mixtral") => usize::MAX,
-        _ => alike(entry),
-    };
     let best = ENTRIES.iter().max_by_key(|entry| alike(entry))?;
     (alike(best) >= 4).then_some(best.architecture)
 }
@@ -172,7 +174,7 @@ mod tests {
             assert_eq!(entry.family.entry().architecture, entry.architecture);
         }
         // The last of the enumeration: an entry for each stands before it in the same order.
-        assert_eq!(ENTRIES.len(), Family::GptNeox as usize + 1);
+        assert_eq!(ENTRIES.len(), Family::Mixtral as usize + 1);
         assert!(
             ENTRIES
                 .iter()
@@ -184,8 +186,14 @@ mod tests {
     #[test]
     fn a_stranger_is_told_its_nearest_relative() {
         for (stranger, relative) in [
-            ("MixtralForCausalLM", Some("MistralForCausalLM")),
-            ("Qwen3MoeForCausalLM", Some("Qwen3ForCausalLM")),
+            (
+                "MixtralForSequenceClassification",
+                Some("MixtralForCausalLM"),
+            ),
+            (
+                "Qwen3MoeForSequenceClassification",
+                Some("Qwen3MoeForCausalLM"),
+            ),
             ("Qwen2VLForConditionalGeneration", Some("Qwen2ForCausalLM")),
             ("Gemma3ForConditionalGeneration", Some("Gemma3ForCausalLM")),
             ("Llama4ForConditionalGeneration", Some("LlamaForCausalLM")),

@@ -109,12 +109,28 @@ impl ModelSpec {
         }
     }
 
-    /// The linear layers of a block, in the order of the computation.
-    pub(crate) fn linears(&self) -> Vec<LinearShape> {
+    /// The linear layers of attention, in the order of the computation.
+    fn attention_linears(&self) -> Vec<LinearShape> {
         let mut linears = self.qkv_linears();
         linears.push(self.output_linear());
-        linears.extend(self.up_linears());
+        linears
+    }
+
+    /// The linear layers of an MLP, in the order of the computation.
+    fn mlp_linears(&self) -> Vec<LinearShape> {
+        let mut linears = self.up_linears();
         linears.push(self.down_linear());
+        linears
+    }
+
+    /// The linear layers of a block that an adapter can stand beside, in the order of the
+    /// computation. In a model with experts those of attention alone: what PEFT calls by the names
+    /// of an MLP there are the experts, joined.
+    pub(crate) fn linears(&self) -> Vec<LinearShape> {
+        let mut linears = self.attention_linears();
+        if self.experts.is_none() {
+            linears.extend(self.mlp_linears());
+        }
         linears
     }
 
@@ -202,18 +218,27 @@ impl ModelSpec {
                 tensors.push((format!("{name}.bias"), vec![h]));
             }
         };
-        let linears = self.linears();
         let [before_attention, later_norms @ ..] = self.norm_names();
         for layer in 0..self.num_hidden_layers {
             let named = |name: &str| self.in_layer(layer, name);
             if let Some(name) = before_attention {
                 norm(&mut tensors, &named(name));
             }
-            for linear in &linears {
+            let experts = self.experts(layer);
+            let mut linears = self.attention_linears();
+            if experts.is_none() {
+                linears.extend(self.mlp_linears());
+            }
+            for linear in linears {
                 let weight = format!("{}.weight", named(linear.name));
                 tensors.push((weight, vec![linear.out, linear.input]));
                 if linear.bias {
                     tensors.push((format!("{}.bias", named(linear.name)), vec![linear.out]));
+                }
+            }
+            if let Some(experts) = experts {
+                for (name, shape) in self.expert_tensors(experts) {
+                    tensors.push((format!("{}.weight", named(&name)), shape));
                 }
             }
             for (name, width) in self.qk_norms().concat() {

@@ -61,6 +61,7 @@ pub(super) fn with(
         mlp: MlpKind::Gated,
         mlp_bias: config.flag("mlp_bias", false),
         activation: config.activation("hidden_act", Activation::Silu)?,
+        experts: None,
         embedding_scale: 1.0,
         residual_scale: 1.0,
         logit_scale: 1.0,

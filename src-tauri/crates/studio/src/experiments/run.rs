@@ -286,7 +286,7 @@ fn prepare(
         decoder.set_lora_dropout(config.lora_dropout);
     }
     match config.adapter()? {
-        None => decoder.make_trainable()?,
+        None => decoder.make_trainable_in(config.trained_weights()?)?,
         Some(adapter) if start.adapter.is_none() => {
             decoder.attach_lora(&adapter, config.seed.max(0) as u64)?;
         }
@@ -312,6 +312,7 @@ pub(crate) fn options(config: &ExperimentConfig) -> TrainOptions {
         min_learning_rate_ratio: config.min_learning_rate_ratio,
         warmup_epochs: config.warmup_epochs,
         optimizer: config.optimizer,
+        paged_optimizer: config.paged_optimizer,
         weight_decay: config.weight_decay,
         beta1: config.adam_beta1,
         beta2: config.adam_beta2,
