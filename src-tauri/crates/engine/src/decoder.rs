@@ -189,7 +189,7 @@ impl Decoder {
         let dlast = self.norm.backward(&last, &dhidden)?;
         let mut dx = x.zeros_like()?;
         embedding_backward(&mut dx, &counted_rows, &dlast)?;
-        drop(x);
+        drop((x, last, hidden, dhidden, dlast));
 
         let wants_embedding = self.embed.is_trainable();
         for (index, layer) in self.layers.iter_mut().enumerate().rev() {
