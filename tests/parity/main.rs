@@ -6,6 +6,7 @@
 
 mod adapters;
 mod bites;
+mod configurations;
 mod difference;
 mod equivalence;
 mod export;

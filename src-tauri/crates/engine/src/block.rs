@@ -98,6 +98,7 @@ impl Block {
         let (attended, attention) = self.attention.forward(&h, context, caches)?;
         let (attended, kept_attended) = after(self.norms.after_attention.as_ref(), attended)?;
         let middle = self.sum(x, &attended)?;
+        drop(attended);
         let (mlp_input, kept_middle) = match self.residual {
             Residual::Sequential => {
                 drop(h);

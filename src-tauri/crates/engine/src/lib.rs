@@ -6,6 +6,7 @@
 //! gradients of its own trainable parameters and returns the gradient of its input. Frozen
 //! parameters get none. Nothing here knows the store, the network or a user's folder.
 
+mod allocator;
 mod attention;
 mod block;
 mod cache;
@@ -27,6 +28,7 @@ mod norm;
 mod objective;
 mod optimizer;
 mod parameter;
+mod pieces;
 mod plan;
 mod priority;
 mod rotary;
@@ -38,13 +40,14 @@ mod train;
 mod weight_type;
 mod weights;
 
+pub use allocator::Allocator;
 pub use cache::PromptCache;
 pub use candle_core::{DType, Device};
 pub use checkpoint::{CheckpointInfo, best as best_checkpoint, last as last_checkpoint};
 pub use decoder::{Decoder, Noise, ParameterCounts};
 pub use error::{Error, Result};
 pub use event::TrainEvent;
-pub use footprint::{Footprint, Workload};
+pub use footprint::{Answers, Footprint, Workload};
 pub use generate::{Completion, SamplingOptions, StopReason, generate, generate_on};
 pub use lora::{LoraConfig, LoraInit, TargetModules};
 pub use memory::peak_memory;

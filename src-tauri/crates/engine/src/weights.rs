@@ -1,6 +1,7 @@
 //! Safetensors folders: one file or shards with an index, checked against the configuration.
 
 use crate::files::at;
+use crate::pieces;
 use crate::{Error, ModelSpec, Result};
 use candle_core::safetensors::MmapedSafetensors;
 use candle_core::{DType, Device, Tensor};
@@ -100,7 +101,7 @@ impl Weights {
         } else {
             self.stored(name)
         };
-        Ok(file.load(name, device)?.to_dtype(dtype)?)
+        pieces::read(&file.get(name)?, dtype, device)
     }
 
     /// What is wrong with the values of the tensor `name`.

@@ -29,6 +29,7 @@ mod vector;
 use crate::quantised::QuantisedMatrix;
 use ::gemm::Parallelism;
 pub(crate) use element::{Bf16, Element, F16, Values};
+use std::sync::OnceLock;
 
 /// A read-only strided matrix; one of its strides is 1.
 #[derive(Clone, Copy)]
@@ -178,8 +179,27 @@ impl Variant {
         own.into_iter().flatten().chain([Self::Reference])
     }
 
+    /// The fastest of them, or the one that the environment names, to compare whole runs by.
     fn fastest() -> Self {
-        Self::available().next().unwrap_or(Self::Reference)
+        static CHOSEN: OnceLock<Variant> = OnceLock::new();
+        *CHOSEN.get_or_init(|| {
+            let asked = std::env::var("ATTUNE_MATRIX_KERNEL").ok();
+            let meant = |variant: &Self| asked.as_deref().is_none_or(|name| variant.name() == name);
+            let chosen = Self::available().find(meant);
+            chosen
+                .or_else(|| Self::available().next())
+                .unwrap_or(Self::Reference)
+        })
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => "avx2",
+            Self::Reference => "reference",
+        }
     }
 
     fn sum(

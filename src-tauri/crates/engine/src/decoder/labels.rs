@@ -68,7 +68,7 @@ impl Decoder {
                 matmul_add(gradient, 1.0, &dscores, &hidden, Transpose::Left)?;
             }
             let dlast = decoder.norm.backward(&last, &dhidden)?;
-            decoder.backward(batch, pass, &rows, &dlast)
+            decoder.backward(batch, pass, &rows, dlast)
         })
     }
 

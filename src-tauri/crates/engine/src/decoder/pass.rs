@@ -75,7 +75,8 @@ impl Decoder {
             let hidden = decoder.norm.forward(&last)?;
             let (losses, dhidden) = decoder.row_losses(&hidden, &targets, weighing)?;
             let dlast = decoder.norm.backward(&last, &dhidden)?;
-            decoder.backward(batch, pass, &rows, &dlast)?;
+            drop((last, hidden, dhidden));
+            decoder.backward(batch, pass, &rows, dlast)?;
             Ok(losses.iter().sum())
         })
     }
@@ -177,17 +178,17 @@ impl Decoder {
         batch: &Batch,
         pass: Pass,
         rows: &[u32],
-        dlast: &Tensor,
+        dlast: Tensor,
     ) -> Result<()> {
         let mut dx = pass.x.zeros_like()?;
-        embedding_backward(&mut dx, rows, dlast)?;
+        embedding_backward(&mut dx, rows, &dlast)?;
         let Pass {
             x,
             mut kept,
             rows,
             angles,
         } = pass;
-        drop(x);
+        drop((x, dlast));
         let context = Context {
             spans: &rows.spans,
             positions: &rows.positions,
