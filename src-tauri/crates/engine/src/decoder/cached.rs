@@ -207,10 +207,10 @@ mod tests {
                 let [a, b] = &mut caches;
                 let mut caches = [a, b];
                 let first = decoder
-                    .advance_by(most, &[&long, &short], &mut caches)
+                    .advance_by(most, &[&long, &short], &mut caches, Products::Exact)
                     .unwrap();
                 let second = decoder
-                    .advance_by(most, &[&short, &more], &mut caches)
+                    .advance_by(most, &[&short, &more], &mut caches, Products::Exact)
                     .unwrap();
                 assert_eq!([caches[0].len(), caches[1].len()], [25, 11]);
                 Tensor::cat(&[first, second], 0).unwrap()

@@ -5,5 +5,6 @@
 mod adapters;
 mod common;
 mod folders;
+mod ggml;
 mod gradients;
 mod training;
