@@ -1,6 +1,6 @@
 //! One side of the generation benchmark: `decode MODEL PROMPT NEW [WEIGHTS]`, the numbers of tokens
 //! that are fed at once and that are then generated one by one. `WEIGHTS` is `float32`, `bfloat16`
-//! or `stored`, which is what a GGUF file holds.
+//! or a block type of ggml, such as `Q8_0`.
 //!
 //! Prints the times as one JSON line. The other side is `tests/bench/decode.py`, which runs both.
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use attune_data::Tokenizer;
-use attune_engine::{Decoder, SamplingOptions, WeightType, generate, peak_memory};
+use attune_engine::{Decoder, GgmlType, SamplingOptions, WeightType, generate, peak_memory};
 use candle_core::{DType, Device};
 use nix::sys::resource::{UsageWho, getrusage};
 use serde_json::{Map, Value, json};
@@ -33,7 +33,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let weights = match next("weights").as_deref() {
         Err(_) | Ok("float32") => WeightType::Float(DType::F32),
         Ok("bfloat16") => WeightType::Float(DType::BF16),
-        Ok(other) => return Err(format!("no weights are held as {other}").into()),
+        Ok(other) => GgmlType::ALL
+            .into_iter()
+            .find(|ty| ty.name() == other)
+            .map(WeightType::Ggml)
+            .ok_or_else(|| format!("no weights are held as {other}"))?,
     };
     let decoder = Decoder::load(&model, weights, &Device::Cpu, &mut |_| ())?;
     let vocabulary = decoder.spec().vocab_size;

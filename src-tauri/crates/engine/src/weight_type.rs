@@ -1,6 +1,6 @@
 //! How the frozen weights of a model are held in memory.
 
-use attune_kernels::Quantisation;
+use attune_kernels::{GgmlType, Quantisation};
 use candle_core::DType;
 
 /// What frozen matrices are stored as. They are widened to f32 where they are used. Norms and
@@ -15,6 +15,9 @@ pub enum WeightType {
     /// The linear layers of the blocks in 8-bit integers with a magnitude for each row, embedding
     /// and output matrix in bf16.
     Int8,
+    /// The linear layers of the blocks in a block type of ggml, which must divide their inputs,
+    /// embedding and output matrix in bf16.
+    Ggml(GgmlType),
 }
 
 impl From<DType> for WeightType {
@@ -28,7 +31,7 @@ impl WeightType {
     pub(crate) fn float(self) -> DType {
         match self {
             Self::Float(dtype) => dtype,
-            Self::Nf4 | Self::Int8 => DType::BF16,
+            Self::Nf4 | Self::Int8 | Self::Ggml(_) => DType::BF16,
         }
     }
 
@@ -38,6 +41,7 @@ impl WeightType {
             Self::Float(_) => None,
             Self::Nf4 => Some(Quantisation::Nf4),
             Self::Int8 => Some(Quantisation::Int8),
+            Self::Ggml(ty) => Some(Quantisation::Ggml(ty)),
         }
     }
 

@@ -5,6 +5,7 @@
 mod adapters;
 mod common;
 mod folders;
+mod ggml;
 mod gradients;
 mod held;
 mod labels;

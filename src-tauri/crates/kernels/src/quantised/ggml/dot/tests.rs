@@ -71,7 +71,8 @@ fn compare<B: Unpack>(ty: GgmlType, row: &[B], few: &Rounded) {
     }
 }
 
-/// What rounding to 8 bits takes away, beside the exact product: a thousandth of the terms' size.
+/// What rounding to 8 bits takes away, beside the exact product: less than 0.8 % of its size in the
+/// mean.
 #[test]
 fn rounded_products_are_near_exact_ones() -> Result<()> {
     let rng = &mut ChaCha8Rng::seed_from_u64(5);
