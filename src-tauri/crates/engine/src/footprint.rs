@@ -204,6 +204,9 @@ impl ModelSpec {
 
     /// Bytes of a frozen model, exactly.
     pub fn frozen_bytes(&self, weights: WeightType) -> u64 {
+        if let (WeightType::Stored, Some(bytes)) = (weights, self.stored_bytes) {
+            return bytes;
+        }
         let outside = [self.embedding_name(), self.head_name()];
         let tensors = self.tensors().into_iter();
         tensors

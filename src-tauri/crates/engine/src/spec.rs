@@ -6,6 +6,7 @@
 mod config;
 mod family;
 mod gemma;
+mod gguf;
 mod gpt_neox;
 mod layout;
 mod llama;
@@ -18,12 +19,14 @@ mod tests;
 
 use crate::files::at;
 use crate::{Error, Result};
+use attune_data::Gguf;
 use config::Config;
 use serde::Serialize;
 use serde_json::Value;
 use std::path::Path;
 
 pub use family::Family;
+pub(crate) use gguf::{READ_HERE, RowOrder, row_order};
 pub use layout::LINEAR_MODULES;
 pub(crate) use layout::LinearShape;
 pub use rope::{Rope, RopeScaling};
@@ -185,11 +188,17 @@ pub struct ModelSpec {
     pub ropes: Vec<Rope>,
     /// What differs between blocks, one entry for each.
     pub layers: Vec<LayerSpec>,
+    /// Bytes of the weights as a GGUF file holds them, in types that the sizes do not tell.
+    #[serde(skip)]
+    pub stored_bytes: Option<u64>,
 }
 
 impl ModelSpec {
-    /// Reads `config.json` of a model folder.
+    /// Reads `config.json` of a model folder, or the metadata of a GGUF file.
     pub fn from_folder(folder: &Path) -> Result<Self> {
+        if Gguf::is_one(folder) {
+            return Self::from_gguf(&Gguf::open(folder)?);
+        }
         let path = folder.join("config.json");
         if !path.is_file() {
             return Err(Error::NoConfig {

@@ -91,6 +91,10 @@ impl Family {
         found.unwrap_or(&ENTRIES[0])
     }
 
+    pub(super) fn model_type(self) -> &'static str {
+        self.entry().model_type
+    }
+
     pub(super) fn names(self) -> &'static Names {
         self.entry().names
     }

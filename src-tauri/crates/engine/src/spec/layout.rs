@@ -179,6 +179,11 @@ impl ModelSpec {
         format!("{}.weight", self.family.names().stored_head)
     }
 
+    /// Whether a tensor is the matrix of a block's linear layer, which types of few bits are for.
+    pub(crate) fn is_quantised(&self, name: &str, shape: &[usize]) -> bool {
+        shape.len() == 2 && name != self.embedding_name() && name != self.head_name()
+    }
+
     /// Whether a tensor in a file is none of the model's weights though its family's files have it.
     pub(crate) fn ignores(&self, name: &str) -> bool {
         let head = [self.head_name(), self.stored_head_name()];

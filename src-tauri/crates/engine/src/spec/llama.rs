@@ -67,6 +67,7 @@ pub(super) fn with(
         logit_softcap: None,
         ropes: vec![rope(head_dim)?],
         layers: layers_with(None, &vec![false; num_hidden_layers]),
+        stored_bytes: None,
     })
 }
 
