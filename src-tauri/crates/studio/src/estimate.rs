@@ -198,7 +198,7 @@ fn memory_of(
         &Workload {
             lora: adapter.as_ref(),
             optimizer: config.optimizer,
-            weights: config.frozen_weights(),
+            weights: config.frozen_weights(spec),
             tokens: row * config.batch_size as u64,
             recompute: config.gradient_checkpointing,
         },

@@ -12,7 +12,7 @@ use crate::experiments::{StartPoint, config_of};
 use crate::files::folder_size;
 use crate::models;
 use crate::settings::{ExperimentConfig, SaveCheckpoint};
-use attune_data::Tokenizer;
+use attune_data::{Gguf, Tokenizer};
 use attune_engine::{DType, Decoder, Device, WeightType};
 
 /// The files behind a [`Weights`].
@@ -196,7 +196,12 @@ pub(crate) fn with_loaded<T>(
 
 fn load(files: &Files, session: &mut Session<'_>) -> Result<Loaded> {
     let tokenizer = files.tokenizer()?;
-    let mut decoder = load_decoder(&files.base, &files.name, DType::F32, session)?;
+    let stored = if Gguf::is_one(&files.base) {
+        WeightType::Stored
+    } else {
+        WeightType::Float(DType::F32)
+    };
+    let mut decoder = load_decoder(&files.base, &files.name, stored, session)?;
     if let Some(adapter) = &files.adapter {
         decoder.load_adapter(adapter)?;
     }
