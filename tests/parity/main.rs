@@ -11,6 +11,7 @@ mod difference;
 mod equivalence;
 mod export;
 mod fixture;
+mod gguf;
 mod heads;
 mod initial;
 mod mixed_precision;

@@ -7,6 +7,7 @@ mod config;
 mod experts;
 mod family;
 mod gemma;
+mod gguf;
 mod gpt_neox;
 mod layout;
 mod llama;
@@ -21,6 +22,7 @@ mod tests;
 
 use crate::files::at;
 use crate::{Error, Result};
+use attune_data::Gguf;
 use config::Config;
 use serde::Serialize;
 use serde_json::Value;
@@ -28,6 +30,7 @@ use std::path::Path;
 
 pub use experts::Experts;
 pub use family::Family;
+pub(crate) use gguf::{READ_HERE, RowOrder, row_order};
 pub use layout::LINEAR_MODULES;
 pub(crate) use layout::LinearShape;
 pub use rope::{Rope, RopeScaling};
@@ -198,11 +201,17 @@ pub struct ModelSpec {
     /// tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sequence_head: Option<SequenceHead>,
+    /// Bytes of the weights as a GGUF file holds them, in types that the sizes do not tell.
+    #[serde(skip)]
+    pub stored_bytes: Option<u64>,
 }
 
 impl ModelSpec {
-    /// Reads `config.json` of a model folder.
+    /// Reads `config.json` of a model folder, or the metadata of a GGUF file.
     pub fn from_folder(folder: &Path) -> Result<Self> {
+        if Gguf::is_one(folder) {
+            return Self::from_gguf(&Gguf::open(folder)?);
+        }
         let path = folder.join("config.json");
         if !path.is_file() {
             return Err(Error::NoConfig {

@@ -18,6 +18,9 @@ pub enum WeightType {
     /// The linear layers of the blocks in a block type of ggml, which must divide their inputs,
     /// embedding and output matrix in bf16.
     Ggml(GgmlType),
+    /// Every matrix in the type a GGUF file has it in, quantised or not, embedding and output
+    /// matrix too. Those of a folder in bf16.
+    Stored,
 }
 
 impl From<DType> for WeightType {
@@ -27,18 +30,18 @@ impl From<DType> for WeightType {
 }
 
 impl WeightType {
-    /// The type of the matrices that are not quantised.
+    /// The type of the matrices that are not quantised, where it does not depend on the file.
     pub(crate) fn float(self) -> DType {
         match self {
             Self::Float(dtype) => dtype,
-            Self::Nf4 | Self::Int8 | Self::Ggml(_) => DType::BF16,
+            Self::Nf4 | Self::Int8 | Self::Ggml(_) | Self::Stored => DType::BF16,
         }
     }
 
     /// How the linear layers of the blocks are quantised, if they are.
     pub(crate) fn quantisation(self) -> Option<Quantisation> {
         match self {
-            Self::Float(_) => None,
+            Self::Float(_) | Self::Stored => None,
             Self::Nf4 => Some(Quantisation::Nf4),
             Self::Int8 => Some(Quantisation::Int8),
             Self::Ggml(ty) => Some(Quantisation::Ggml(ty)),

@@ -243,7 +243,7 @@ fn memory_of(
         &Workload {
             lora: adapter.as_ref(),
             optimizer: config.optimizer,
-            weights: config.frozen_weights(),
+            weights: config.frozen_weights(spec),
             tokens: row * batch,
             recompute: config.gradient_checkpointing,
             evaluation_tokens: if evaluates {

@@ -12,7 +12,7 @@ use crate::experiments::{StartPoint, config_of};
 use crate::files::folder_size;
 use crate::models;
 use crate::settings::{ExperimentConfig, SaveCheckpoint};
-use attune_data::Tokenizer;
+use attune_data::{Gguf, Tokenizer};
 use attune_engine::{DType, Decoder, Device, PromptCache, WeightType};
 
 /// The files behind a [`Weights`].
@@ -205,10 +205,15 @@ pub(crate) fn with_loaded<T>(
 }
 
 fn load(files: &Files, session: &mut Session<'_>) -> Result<Loaded> {
+    let stored = if Gguf::is_one(&files.base) {
+        WeightType::Stored
+    } else {
+        WeightType::Float(DType::F32)
+    };
     Ok(Loaded {
         folders: (files.model.clone(), files.base.clone()),
         tokenizer: files.tokenizer()?,
-        decoder: load_decoder(&files.base, &files.name, DType::F32, session)?,
+        decoder: load_decoder(&files.base, &files.name, stored, session)?,
         known: Vec::new(),
     })
 }

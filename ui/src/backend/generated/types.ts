@@ -1659,7 +1659,7 @@ name: string,
  */
 origin: ModelOrigin, 
 /**
- * The folder with `config.json` and the weights.
+ * The folder with `config.json` and the weights, or the GGUF file.
  */
 folder: string, 
 /**
@@ -1688,7 +1688,7 @@ family: string,
  */
 parameters: number, 
 /**
- * How the weights are stored: `bfloat16`.
+ * How the weights are stored: `bfloat16`, or `Q4_K_M` in a GGUF file.
  */
 dtype: string, 
 /**
@@ -1779,7 +1779,7 @@ experiments: Array<string>, };
  */
 export type ModelsAddRequest = { 
 /**
- * A folder with `config.json`, `tokenizer.json` and safetensors.
+ * A folder with `config.json`, `tokenizer.json` and safetensors, or a GGUF file.
  */
 path: string, 
 /**

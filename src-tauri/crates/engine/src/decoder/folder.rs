@@ -6,10 +6,10 @@ use crate::linear::Linear;
 use crate::norm::Norm;
 use crate::parameter::{Parameter, Stored};
 use crate::rotary::Rotary;
-use crate::spec::{NormKind, SCORE};
-use crate::weights::{self, Weights};
+use crate::spec::NormKind;
+use crate::weights::{self, ModelFiles};
 use crate::{Error, ModelSpec, Result, WeightType, files};
-use attune_kernels::QuantisedMatrix;
+use attune_data::{Gguf, Tokenizer};
 use candle_core::{DType, Device, Tensor};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -18,9 +18,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 impl Decoder {
-    /// Reads a Hugging Face folder. `stored` is how frozen matrices are held; they are widened to
-    /// f32 where they are used. Quantised ones are made from the numbers in the files, one matrix
-    /// at a time on every thread. `progress` is told the fraction read.
+    /// Reads a Hugging Face folder or a GGUF file. `stored` is how frozen matrices are held; they
+    /// are widened to f32 where they are used. Quantised ones are made from the numbers in the
+    /// files, one matrix at a time on every thread. `progress` is told the fraction read.
     pub fn load(
         folder: &Path,
         stored: impl Into<WeightType>,
@@ -28,33 +28,14 @@ impl Decoder {
         progress: &mut dyn FnMut(f32),
     ) -> Result<Self> {
         let spec = ModelSpec::from_folder(folder)?;
-        let weights = Weights::open(folder, &spec)?;
+        let weights = ModelFiles::open(folder, &spec)?;
         let stored = stored.into();
-        let score = format!("{SCORE}.weight");
-        let outside = [spec.embedding_name(), spec.head_name(), score];
         let total = spec.tensors().len();
         let mut done = 0;
         let origin = folder.display().to_string();
-        Self::build(spec.clone(), device, origin, &mut |name, shape| {
-            let parameter = match stored.quantisation() {
-                Some(quantisation)
-                    if shape.len() == 2 && !outside.contains(&name) && !spec.is_router(&name) =>
-                {
-                    let matrix = weights.load(&name, DType::F32, &Device::Cpu)?;
-                    let matrix = QuantisedMatrix::quantise(&matrix, quantisation);
-                    let matrix = matrix.map_err(|error| weights.broken(&name, &error))?;
-                    Parameter::quantised(name, matrix, device)?
-                }
-                _ => {
-                    let dtype = if shape.len() == 2 {
-                        stored.float()
-                    } else {
-                        DType::F32
-                    };
-                    let value = weights.load(&name, dtype, device)?;
-                    Parameter::frozen(name, value)
-                }
-            };
+        let asked = spec.clone();
+        Self::build(spec, device, origin, &mut |name, shape| {
+            let parameter = weights.parameter(&asked, name, shape, stored, device)?;
             done += 1;
             progress(done as f32 / total as f32);
             Ok(parameter)
@@ -120,8 +101,9 @@ impl Decoder {
         })
     }
 
-    /// Writes a model folder, an attached adapter merged into it. With a `base` folder, its
-    /// configuration and tokenizer come along; without one, `config.json` is written from the spec.
+    /// Writes a model folder, an attached adapter merged into it. With a `base`, its configuration
+    /// and tokenizer come along: the files of a folder, or what the metadata of a GGUF file mean.
+    /// Without one, `config.json` is written from the spec.
     pub fn save_folder(&self, folder: &Path, dtype: DType, base: Option<&Path>) -> Result<()> {
         files::write_folder(folder, |folder| {
             let mut tensors = Vec::new();
@@ -150,6 +132,12 @@ impl Decoder {
                 _ => "float32",
             };
             let config = match base {
+                Some(base) if Gguf::is_one(base) => {
+                    for (name, text) in Tokenizer::files_of_gguf(&Gguf::open(base)?)? {
+                        files::write(&folder.join(name), text.as_bytes())?;
+                    }
+                    self.spec.to_config(name)
+                }
                 Some(base) => {
                     copy_companions(base, folder)?;
                     let path = base.join("config.json");

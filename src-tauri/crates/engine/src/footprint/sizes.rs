@@ -48,14 +48,16 @@ impl ModelSpec {
 
     /// Bytes of a frozen model, exactly.
     pub fn frozen_bytes(&self, weights: WeightType) -> u64 {
-        let outside = [self.embedding_name(), self.head_name()];
+        if let (WeightType::Stored, Some(bytes)) = (weights, self.stored_bytes) {
+            return bytes;
+        }
         let tensors = self.tensors().into_iter();
         tensors
             .map(|(name, shape)| match shape[..] {
-                [rows, columns] if outside.contains(&name) || self.is_router(&name) => {
-                    (rows * columns * weights.float().size_in_bytes()) as u64
+                [rows, columns] if self.is_quantised(&name, &shape) => {
+                    weights.linear_bytes(rows, columns)
                 }
-                [rows, columns] => weights.linear_bytes(rows, columns),
+                [rows, columns] => (rows * columns * weights.float().size_in_bytes()) as u64,
                 _ => shape.iter().product::<usize>() as u64 * F32,
             })
             .sum()

@@ -103,6 +103,10 @@ impl Family {
         self.entry().architecture
     }
 
+    pub(super) fn model_type(self) -> &'static str {
+        self.entry().model_type
+    }
+
     pub(super) fn names(self) -> &'static Names {
         self.entry().names
     }

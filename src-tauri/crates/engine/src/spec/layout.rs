@@ -1,6 +1,8 @@
 //! The tensors a spec means: names and shapes, and the linear layers among them.
 
-use super::{Family, MlpKind, ModelSpec, NormKind, NormPlacement, QkNorm, QkvProjection, Residual};
+use super::{
+    Family, MlpKind, ModelSpec, NormKind, NormPlacement, QkNorm, QkvProjection, Residual, SCORE,
+};
 
 /// The linear layers that an adapter can stand beside, of all families together. Those of one
 /// model: [`ModelSpec::linear_modules`].
@@ -193,6 +195,13 @@ impl ModelSpec {
     /// What a file calls the output matrix.
     pub(crate) fn stored_head_name(&self) -> String {
         format!("{}.weight", self.family.names().stored_head)
+    }
+
+    /// Whether a tensor is the matrix of a block's linear layer, which types of few bits are for.
+    pub(crate) fn is_quantised(&self, name: &str, shape: &[usize]) -> bool {
+        let score = format!("{SCORE}.weight");
+        let outside = [self.embedding_name(), self.head_name(), score];
+        shape.len() == 2 && !outside.iter().any(|one| one == name) && !self.is_router(name)
     }
 
     /// Whether a tensor in a file is none of the model's weights though its family's files have it.

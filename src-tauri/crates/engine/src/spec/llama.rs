@@ -69,6 +69,7 @@ pub(super) fn with(
         ropes: vec![rope(head_dim)?],
         layers: layers_with(None, &vec![false; num_hidden_layers]),
         sequence_head: None,
+        stored_bytes: None,
     })
 }
 

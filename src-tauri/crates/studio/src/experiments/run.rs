@@ -22,7 +22,7 @@ use crate::settings::{ExperimentConfig, ScheduleChoice};
 use crate::store::{Request, now_exact};
 use crate::weights::load_decoder;
 use attune_data::{Sample, Tokenizer};
-use attune_engine::{Decoder, Outcome, Schedule, TrainOptions};
+use attune_engine::{Decoder, ModelSpec, Outcome, Schedule, TrainOptions};
 
 /// Trains experiment `id` from its last checkpoint, or from its start, to its end or to a pause.
 pub(super) fn run(studio: &Studio, id: &str, session: &mut Session<'_>) -> Result<Experiment> {
@@ -280,7 +280,8 @@ fn prepare(
     config: &ExperimentConfig,
     session: &mut Session<'_>,
 ) -> Result<Decoder> {
-    let mut decoder = load_decoder(&start.base, name, config.frozen_weights(), session)?;
+    let stored = config.frozen_weights(&ModelSpec::from_folder(&start.base)?);
+    let mut decoder = load_decoder(&start.base, name, stored, session)?;
     if let Some(adapter) = &start.adapter {
         decoder.load_adapter(adapter)?;
         decoder.set_lora_dropout(config.lora_dropout);

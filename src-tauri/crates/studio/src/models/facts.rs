@@ -8,11 +8,16 @@ use serde_json::{Map, Value};
 
 use crate::api::ModelFacts;
 use crate::error::{Error, Result};
+use crate::files::folder_size;
+use attune_data::Gguf;
 use attune_engine::ModelSpec;
 
 /// Family, size, precision, context and template of the model in `folder`; refuses one whose files
 /// are missing or cut off, before anybody waits for it to load.
 pub(super) fn read(folder: &Path) -> Result<ModelFacts> {
+    if Gguf::is_one(folder) {
+        return read_gguf(folder);
+    }
     let spec = ModelSpec::from_folder(folder)?;
     if let Some(head) = &spec.sequence_head {
         return Err(Error::new(
@@ -52,6 +57,22 @@ pub(super) fn read(folder: &Path) -> Result<ModelFacts> {
         context: spec.context(),
         template: template(folder).to_owned(),
         licence: licence(folder),
+    })
+}
+
+/// The same of a GGUF file, whose metadata say it all.
+fn read_gguf(path: &Path) -> Result<ModelFacts> {
+    let file = Gguf::open(path).map_err(attune_engine::Error::from)?;
+    let spec = ModelSpec::from_gguf(&file)?;
+    let text = |key: &str| file.text(key).ok().flatten();
+    Ok(ModelFacts {
+        family: super::features::word(spec.family),
+        parameters: spec.parameter_count(),
+        dtype: file.precision(),
+        bytes: folder_size(path),
+        context: spec.context(),
+        template: template(path).to_owned(),
+        licence: text("general.license").map(str::to_owned),
     })
 }
 
@@ -164,6 +185,11 @@ fn plain(dtype: &str) -> String {
 
 /// Where the chat template comes from, by the order in which the tokenizer looks.
 pub(crate) fn template(folder: &Path) -> &'static str {
+    if Gguf::is_one(folder) {
+        let file = Gguf::open(folder).ok();
+        let own = file.is_some_and(|file| file.has("tokenizer.chat_template"));
+        return if own { "GGUF file" } else { "ChatML" };
+    }
     let config = fs::read_to_string(folder.join("tokenizer_config.json")).unwrap_or_default();
     if folder.join("chat_template.jinja").is_file() {
         "chat_template.jinja"

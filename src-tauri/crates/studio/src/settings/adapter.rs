@@ -4,13 +4,19 @@ use serde_json::Value;
 
 use super::{BackboneDtype, ExperimentConfig};
 use crate::error::{Error, Result};
-use attune_engine::{DType, LoraConfig, LoraInit, TargetModules, TrainedType, WeightType};
+use attune_engine::{
+    DType, LoraConfig, LoraInit, ModelSpec, TargetModules, TrainedType, WeightType,
+};
 
 impl ExperimentConfig {
-    /// How the weights that are not trained are held in memory.
-    pub(crate) fn frozen_weights(&self) -> WeightType {
+    /// How the weights of `model` that are not trained are held in memory. Those of a GGUF file
+    /// stay as it has them.
+    pub(crate) fn frozen_weights(&self, model: &ModelSpec) -> WeightType {
         if !self.lora {
             return WeightType::Float(DType::F32);
+        }
+        if model.stored_bytes.is_some() {
+            return WeightType::Stored;
         }
         match self.backbone_dtype {
             BackboneDtype::Float32 => WeightType::Float(DType::F32),
