@@ -231,8 +231,7 @@ def ladder(programs: Programs, steps: int, length: int) -> list[str]:
         Side("Attune: products of the `gemm` crate, adapters beside the layers, mimalloc for all blocks", request,
              crate | {"ATTUNE_ALLOCATOR": "mimalloc"}),
         Side("Attune: large blocks from a pool", request, crate),
-        Side("Attune: own products for AVX2, adapters inside", request, {"ATTUNE_MATRIX_KERNEL": "avx2"}),
-        Side("Attune: for AVX-512 where there is one", request),
+        Side("Attune: own products, adapters inside", request),
         Side("Attune: weights in bfloat16", request | dict(weights="bfloat16")),
         Side("Attune: weights in nf4", request | dict(weights="nf4")),
         Side("Attune: nf4, activations recomputed", request | dict(weights="nf4", recompute=True)),
@@ -274,7 +273,7 @@ def main() -> None:
             f"Commit {common.commit()}, {datetime.date.today()}.",
         ],
         whole_rows(programs, options.rounds, options.steps, length),
-        short_rows(programs, options.rounds, options.steps, batch),
+        short_rows(programs, min(options.rounds, 2), options.steps, batch),
         ladder(programs, options.steps, length),
     ]
     text = "\n\n".join("\n".join(part) for part in parts)

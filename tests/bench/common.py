@@ -62,6 +62,8 @@ def commit() -> str:
 
 def spread(values: list[float], digits: int) -> str:
     low, middle, high = min(values), statistics.median(values), max(values)
+    if len(values) == 1:
+        return f"{middle:.{digits}f}"
     return f"{middle:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
 
 

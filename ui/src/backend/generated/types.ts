@@ -892,6 +892,10 @@ tokens_per_second: number | null,
  */
 peak_memory: number | null, 
 /**
+ * The same as it was predicted before the first step, in bytes.
+ */
+predicted_memory: number | null, 
+/**
  * Estimated seconds left while running.
  */
 seconds_left: number | null, 

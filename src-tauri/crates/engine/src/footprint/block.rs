@@ -54,6 +54,8 @@ impl PerToken {
         };
         let activated = if adapter.drops { 2 * middle } else { middle };
         let mut forward = hidden + (hidden + activated).max(split);
+        // What attention was added to, where nothing keeps it.
+        forward += if sequential { 0 } else { hidden };
         if adapter.drops && adapter.decomposes {
             // With both, a result is put together from five of its size, of which one stays.
             forward = forward.max(2 * hidden + 4 * middle);

@@ -17,7 +17,7 @@ thread_local! {
 
 /// Numbers from which a left side's panels are no thread's own: any thread may be the one that
 /// packs for all, and each would come to keep as much.
-const SHARED: usize = 256 * 1024;
+const SHARED: usize = 512 * 1024;
 
 /// Such panels that no product is at.
 static LARGE: Mutex<Vec<Vec<Line>>> = Mutex::new(Vec::new());

@@ -15,6 +15,7 @@ use crate::api::{
 };
 use crate::datasets;
 use crate::error::{Error, Result};
+use crate::estimate;
 use crate::jobs::{DEVICE, RunningJob, Turn, asked};
 use crate::models;
 use crate::preview;
@@ -166,7 +167,15 @@ fn train(
     let checkpoints = experiment.folder.join("checkpoints");
     crate::files::make_folder(&checkpoints)?;
     preview::keep_first_batch(studio, experiment, &config, &data)?;
-    let context = decoder.spec().context();
+    let tokens = |samples: &[Sample]| samples.iter().map(|sample| sample.len() as u64).sum();
+    let longest = data.train.iter().map(Sample::len).max().unwrap_or(0) as u64;
+    let (spec, held_out) = (decoder.spec(), tokens(&data.validation));
+    let predicted = estimate::predicted(spec, &config, longest, held_out)?;
+    let experiment = &Experiment {
+        predicted_memory: Some(predicted),
+        ..experiment.clone()
+    };
+    let context = spec.context();
     let asker = Asker::new(
         &experiment.folder,
         data.tokenizer,
