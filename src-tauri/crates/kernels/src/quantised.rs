@@ -15,6 +15,9 @@ use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::Arc;
 
+/// Numbers that are looked over at once.
+const PIECE: usize = 4096;
+
 /// How a [`QuantisedMatrix`] holds its elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Quantisation {
@@ -71,7 +74,20 @@ impl QuantisedMatrix {
         let matrix = as_f32(&matrix.to_device(&Device::Cpu)?)?.contiguous()?;
         let values = view(&matrix)?;
         let values: &[f32] = &values;
-        if let Some(at) = values.par_iter().position_first(|value| !value.is_finite()) {
+        // Whole pieces first: the loop over one has no way out, and is fast.
+        let finite = |piece: &[f32]| {
+            piece
+                .iter()
+                .fold(true, |all, value| all & value.is_finite())
+        };
+        let piece = values
+            .par_chunks(PIECE)
+            .position_first(|piece| !finite(piece));
+        if let Some(at) = piece.and_then(|piece| {
+            let rest = &values[piece * PIECE..];
+            let within = rest.iter().position(|value| !value.is_finite())?;
+            Some(piece * PIECE + within)
+        }) {
             bail!(
                 "row {}, column {} is {}, which cannot be quantised",
                 at / columns,

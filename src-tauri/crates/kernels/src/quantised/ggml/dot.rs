@@ -112,23 +112,11 @@ impl Rounded {
                 },
             );
         };
-        if rows == 1 {
-            // Not worth another thread.
-            let Self {
-                codes,
-                scales,
-                sums,
-                weights,
-                ..
-            } = &mut rounded;
-            one(values, codes, scales, sums, weights);
-        } else {
-            each.into_par_iter().with_min_len(8).for_each(
-                |(values, codes, scales, sums, weights)| {
-                    one(values, codes, scales, sums, weights);
-                },
-            );
-        }
+        each.into_par_iter()
+            .with_min_len(8)
+            .for_each(|(values, codes, scales, sums, weights)| {
+                one(values, codes, scales, sums, weights);
+            });
         rounded
     }
 

@@ -9,6 +9,9 @@ use super::{AT_ONCE, Rounded};
 )]
 use std::arch::x86_64::*;
 
+/// Bytes from a block to what is prefetched.
+const AHEAD: usize = 2048;
+
 /// Whether this processor, and the system on it, has what [`dot`] needs.
 pub(super) fn detected() -> bool {
     is_x86_feature_detected!("avx512f")
@@ -59,6 +62,17 @@ fn side_by_side([first, second]: [__m256i; 2]) -> __m512i {
     _mm512_inserti64x4::<1>(_mm512_castsi256_si512(first), second)
 }
 
+/// Asks for what lies as far behind a block as it takes to come from memory; rows lie one after
+/// the other.
+#[inline(always)]
+fn prefetch<B>(block: &B) {
+    let at = std::ptr::from_ref(block).cast::<i8>().wrapping_add(AHEAD);
+    for line in (0..size_of::<B>()).step_by(64) {
+        // SAFETY: a prefetch may point anywhere.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(line)) };
+    }
+}
+
 /// Blocks of one part, two at a time.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn blocks<B: Unpack, const ROWS: usize>(
@@ -103,6 +117,8 @@ unsafe fn blocks<B: Unpack, const ROWS: usize>(
     // SAFETY: as above.
     let factors = |block: &B| unsafe { block.both_factors() };
     for (index, pair) in (&mut pairs).enumerate() {
+        prefetch(&pair[0]);
+        prefetch(&pair[1]);
         let codes = side_by_side([codes(&pair[0]), codes(&pair[1])]);
         two(index, codes, [factors(&pair[0]), factors(&pair[1])]);
     }
@@ -129,10 +145,14 @@ unsafe fn super_blocks<B: Unpack, const ROWS: usize>(
     // SAFETY: `lanes` is a vector long.
     let lanes = unsafe { _mm512_loadu_si512(lanes.as_ptr().cast()) };
     for (index, block) in row.iter().enumerate() {
+        prefetch(block);
         // SAFETY: the unit was detected.
         let (steps, [factor, mut lower_factor]) =
             unsafe { (block.all_steps(), block.both_factors()) };
-        let [scales, mut minimums] = steps.map(|steps| _mm256_cvtepi8_epi16(steps));
+        let (scales, mut minimums) = (
+            _mm256_cvtepi8_epi16(steps[0]),
+            _mm256_cvtepi8_epi16(steps[1]),
+        );
         if B::OFFSET > 0 {
             (minimums, lower_factor) = (scales, factor * f32::from(B::OFFSET));
         }

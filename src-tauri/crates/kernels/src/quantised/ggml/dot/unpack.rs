@@ -94,8 +94,12 @@ fn with_bits(codes: __m256i, bits: [u8; 4]) -> __m256i {
 
 #[inline(always)]
 fn words(bytes: &[u8; 12]) -> [u32; 3] {
-    let word = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|byte| bytes[4 * at + byte]));
-    [word(0), word(1), word(2)]
+    let [a, b, c, d, e, f, g, h, i, j, k, l] = *bytes;
+    [
+        u32::from_le_bytes([a, b, c, d]),
+        u32::from_le_bytes([e, f, g, h]),
+        u32::from_le_bytes([i, j, k, l]),
+    ]
 }
 
 /// The scales and minimums of `Q4_K` and `Q5_K`, four parts at a time.
