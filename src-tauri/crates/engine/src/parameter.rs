@@ -109,9 +109,8 @@ impl Parameter {
 
     /// Replaces trained weights by `weights`, f32, held as they are.
     pub(crate) fn set_trained(&mut self, weights: &Tensor) -> Result<()> {
-        if self.remainders.is_some() {
-            let (value, remainders) = Remainders::split(weights)?;
-            (self.value, self.remainders) = (value, Some(remainders));
+        if let Some(remainders) = &mut self.remainders {
+            remainders.set(&self.value, weights)?;
         } else {
             self.value = weights.copy()?;
         }

@@ -4,7 +4,7 @@
 
 use crate::gemm::Values;
 use crate::storage::{on_cpu, view, weights};
-use candle_core::{DType, Device, Result, Tensor, bail};
+use candle_core::{CpuStorage, DType, Device, InplaceOp1, Layout, Result, Tensor, bail};
 use rayon::prelude::*;
 
 /// Elements one task takes.
@@ -24,24 +24,27 @@ impl Remainders {
         if !on_cpu(master) {
             bail!("bf16 weights with f32 masters have no kernel for this device; f32 weights do");
         }
+        let rounded = Tensor::zeros(master.dims(), DType::BF16, &Device::Cpu)?;
+        let mut remainders = Self(vec![0; master.elem_count()]);
+        remainders.set(&rounded, master)?;
+        Ok((rounded, remainders))
+    }
+
+    /// The same into what is there: nothing is allocated.
+    pub fn set(&mut self, rounded: &Tensor, master: &Tensor) -> Result<()> {
         let values = view(master)?;
-        let mut rounded = vec![0_u8; 2 * values.len()];
-        let mut rest = vec![0_u16; values.len()];
-        (
-            rounded.par_chunks_mut(2 * CHUNK),
-            rest.par_chunks_mut(CHUNK),
-            values.par_chunks(CHUNK),
-        )
-            .into_par_iter()
-            .for_each(|(rounded, rest, values)| {
-                for ((rounded, rest), value) in rounded.chunks_exact_mut(2).zip(rest).zip(values) {
-                    let (upper, lower) = split(*value);
-                    rounded.copy_from_slice(&upper.to_ne_bytes());
-                    *rest = lower;
+        if values.len() != self.0.len() || rounded.elem_count() != self.0.len() {
+            bail!("remainders of another tensor");
+        }
+        self.0
+            .par_chunks_mut(CHUNK)
+            .zip(values.par_chunks(CHUNK))
+            .for_each(|(lower, values)| {
+                for (lower, value) in lower.iter_mut().zip(values) {
+                    *lower = split(*value).1;
                 }
             });
-        let rounded = Tensor::from_raw_buffer(&rounded, DType::BF16, master.dims(), &Device::Cpu)?;
-        Ok((rounded, Self(rest)))
+        rounded.inplace_op1(&Round(&values))
     }
 
     /// The f32 weights of which `rounded` and these are the parts.
@@ -69,6 +72,37 @@ impl Remainders {
                 }
             });
         Tensor::from_vec(values, rounded.dims(), &Device::Cpu)
+    }
+}
+
+/// Writes the rounded values into a bf16 tensor.
+struct Round<'a>(&'a [f32]);
+
+impl InplaceOp1 for Round<'_> {
+    fn name(&self) -> &'static str {
+        "round to bf16"
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        let (CpuStorage::BF16(rounded), Some((start, end))) =
+            (storage, layout.contiguous_offsets())
+        else {
+            bail!("only a contiguous bf16 tensor holds rounded weights");
+        };
+        let rounded = &mut rounded[start..end];
+        // SAFETY: a bf16 is a u16 in memory, and any u16 is one of its values.
+        let rounded = unsafe {
+            std::slice::from_raw_parts_mut(rounded.as_mut_ptr().cast::<u16>(), rounded.len())
+        };
+        rounded
+            .par_chunks_mut(CHUNK)
+            .zip(self.0.par_chunks(CHUNK))
+            .for_each(|(rounded, values)| {
+                for (rounded, value) in rounded.iter_mut().zip(values) {
+                    *rounded = split(*value).0;
+                }
+            });
+        Ok(())
     }
 }
 
