@@ -83,9 +83,9 @@ pub struct PairLogProbabilities {
     pub chosen: f64,
     /// Of the other.
     pub rejected: f64,
-    /// Of the preferred answer under the reference; 0 for a loss without one.
+    /// Of the preferred answer under the reference; does not count in a loss without one.
     pub reference_chosen: f64,
-    /// Of the other under the reference; 0 for a loss without one.
+    /// Of the other under the reference; does not count in a loss without one.
     pub reference_rejected: f64,
 }
 
@@ -112,9 +112,14 @@ pub fn preference_losses(
     if options.loss_type == PreferenceLoss::KtoPair {
         return kto_pair(options.beta, pairs);
     }
+    let counts = if options.loss_type.needs_reference() {
+        1.0
+    } else {
+        0.0
+    };
     let one = |pair: &PairLogProbabilities| {
-        let chosen = pair.chosen - pair.reference_chosen;
-        let rejected = pair.rejected - pair.reference_rejected;
+        let chosen = pair.chosen - counts * pair.reference_chosen;
+        let rejected = pair.rejected - counts * pair.reference_rejected;
         let (loss, chosen_slope, rejected_slope) = separate(options, chosen, rejected);
         PairLoss {
             loss,
@@ -149,8 +154,8 @@ fn separate(options: &PreferenceOptions, chosen: f64, rejected: f64) -> (f64, f6
             even((error * error, 2.0 * error))
         }
         PreferenceLoss::Orpo => {
-            // 1 - p of a token is 1 - e^x.
-            let rest = |x: f64| -x.exp_m1();
+            // 1 - p of a token is 1 - e^x; kept above 0, where an answer has become certain.
+            let rest = |x: f64| (-x.exp_m1()).max(1e-300);
             let log_odds = difference - (rest(chosen).ln() - rest(rejected).ln());
             let slope = -beta * sigmoid(-log_odds);
             (
@@ -257,11 +262,7 @@ mod tests {
                     label_smoothing: 0.15,
                     ..PreferenceOptions::new(loss_type)
                 };
-                let pairs = pairs(if loss_type.needs_reference() {
-                    shift
-                } else {
-                    0.0
-                });
+                let pairs = pairs(shift);
                 let total = |pairs: &[PairLogProbabilities]| {
                     let losses = preference_losses(&options, pairs);
                     losses.iter().map(|pair| pair.loss).sum::<f64>()
@@ -289,9 +290,16 @@ mod tests {
         }
     }
 
-    /// Far from zero nothing overflows, and the slopes are those of the straight ends.
+    /// Far from zero nothing overflows, nor where an answer has become certain.
     #[test]
     fn extremes_stay_numbers() {
+        let certain = PairLogProbabilities {
+            rejected: -3.0,
+            ..PairLogProbabilities::default()
+        };
+        let orpo = PreferenceOptions::new(PreferenceLoss::Orpo);
+        let found = preference_losses(&orpo, &[certain])[0];
+        assert!(found.loss.abs() < 1e-9 && found.chosen_slope.is_finite());
         for loss_type in [PreferenceLoss::Dpo, PreferenceLoss::KtoPair] {
             for far in [-1e6, 1e6] {
                 let pair = PairLogProbabilities {
