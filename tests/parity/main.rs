@@ -10,6 +10,7 @@ mod difference;
 mod equivalence;
 mod export;
 mod fixture;
+mod mixed_precision;
 mod optimizers;
 mod quantised;
 mod sizes;

@@ -1,5 +1,6 @@
-//! One side of the step benchmark: `lora_step FOLDER STEPS [WEIGHTS]`, where `WEIGHTS` is what the
-//! frozen model is held as: `float32`, `bfloat16`, `int8` or `nf4`.
+//! One side of the step benchmark: `lora_step FOLDER STEPS [WEIGHTS [PRODUCTS]]`, where `WEIGHTS` is what
+//! the frozen model is held as: `float32`, `bfloat16`, `int8` or `nf4`, and `PRODUCTS` what its products are
+//! computed in: `float32` or `bfloat16`.
 //!
 //! Trains the adapter in `FOLDER/adapter` over the model in `FOLDER` and prints its steps as one JSON line.
 //! The other side is `tests/bench/peer.py`; `make bench` runs both in turn.
@@ -28,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let (Some(folder), Some(steps)) = (arguments.next().map(PathBuf::from), arguments.next())
     else {
-        return Err("usage: lora_step FOLDER STEPS [WEIGHTS]".into());
+        return Err("usage: lora_step FOLDER STEPS [WEIGHTS [PRODUCTS]]".into());
     };
     let steps: usize = steps.parse()?;
     let weights = match arguments.next().as_deref() {
@@ -37,6 +38,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         Some("int8") => WeightType::Int8,
         Some("nf4") => WeightType::Nf4,
         Some(other) => return Err(format!("no weights are held as {other}").into()),
+    };
+    let mixed_precision = match arguments.next().as_deref() {
+        None | Some("float32") => false,
+        Some("bfloat16") => true,
+        Some(other) => return Err(format!("no products are computed in {other}").into()),
     };
     let start = Moment::now();
     let mut decoder = Decoder::load(&folder, weights, &Device::Cpu, &mut |_| ())?;
@@ -53,7 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         &mut decoder,
         &samples,
         &[],
-        &options(),
+        &options(mixed_precision),
         checkpoints.path(),
         &Control::default(),
         &mut |event, _| match event {
@@ -90,7 +96,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// What `peer.py` does: one optimiser step per two samples, in order, at a constant rate.
-fn options() -> TrainOptions {
+fn options(mixed_precision: bool) -> TrainOptions {
     TrainOptions {
         epochs: 1.0,
         batch_size: SAMPLES,
@@ -103,6 +109,7 @@ fn options() -> TrainOptions {
         warmup_epochs: 0.0,
         weight_decay: 0.0,
         gradient_clip: 1.0,
+        mixed_precision,
         gradient_checkpointing: false,
         evaluation_epochs: 0.0,
         checkpoint_steps: 0,

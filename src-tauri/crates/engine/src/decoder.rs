@@ -13,7 +13,7 @@ use crate::rotary::{Angles, Rotary};
 use crate::{Error, ModelSpec, Result};
 use attune_data::{Batch, IGNORED};
 use attune_kernels::{
-    Logits, Span, embedding, embedding_backward, in_pool, linear_cross_entropy,
+    ComputeType, Logits, Span, embedding, embedding_backward, in_pool, linear_cross_entropy,
     linear_token_losses, scaled,
 };
 use candle_core::{Device, Tensor};
@@ -45,6 +45,8 @@ pub struct Decoder {
     lora: Option<LoraConfig>,
     /// One for each of the spec's rotary embeddings.
     rotary: Vec<Rotary>,
+    /// What the products of the output matrix are computed in; the layers know their own.
+    compute: ComputeType,
 }
 
 /// A block's input alone, or all that its backward wants.
@@ -68,6 +70,15 @@ impl Decoder {
     /// Where the weights lie.
     pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// Sets what the products of the layers, of attention and of the output matrix are computed in,
+    /// forward and backward. Norms, softmax, losses and what is between the products stay in f32.
+    pub fn set_compute_type(&mut self, compute: ComputeType) {
+        self.compute = compute;
+        for layer in &mut self.layers {
+            layer.set_compute_type(compute);
+        }
     }
 
     /// Weights in all and weights that training changes.
@@ -313,6 +324,7 @@ impl Decoder {
         Logits {
             scale: self.spec.logit_scale as f32,
             softcap: self.spec.logit_softcap.map(|cap| cap as f32),
+            compute: self.compute,
         }
     }
 

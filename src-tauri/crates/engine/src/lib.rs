@@ -34,6 +34,7 @@ mod train;
 mod weight_type;
 mod weights;
 
+pub use attune_kernels::ComputeType;
 pub use candle_core::{DType, Device};
 pub use checkpoint::{CheckpointInfo, best as best_checkpoint, last as last_checkpoint};
 pub use decoder::{Decoder, Noise, ParameterCounts};

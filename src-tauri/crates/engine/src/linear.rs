@@ -4,9 +4,7 @@ use crate::Result;
 use crate::lora::{self, AdapterTensors, Lora, LoraConfig, LoraInit};
 use crate::parameter::Parameter;
 use crate::spec::LinearShape;
-use attune_kernels::{
-    Transpose, add_bias, add_column_sums, low_rank_row_norms, matmul, matmul_add,
-};
+use attune_kernels::{ComputeType, Transpose, add_bias, add_column_sums, low_rank_row_norms};
 use candle_core::{DType, Device, Tensor};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -18,6 +16,8 @@ pub(crate) struct Linear {
     /// `b (out)`
     pub(crate) bias: Option<Parameter>,
     pub(crate) lora: Option<Lora>,
+    /// What the products are computed in.
+    pub(crate) compute: ComputeType,
 }
 
 /// What the backward wants besides the input.
@@ -29,6 +29,7 @@ impl Linear {
             weight,
             bias,
             lora: None,
+            compute: ComputeType::F32,
         }
     }
 
@@ -114,9 +115,14 @@ impl Linear {
     /// `x (N, in)` to `y (N, out)`.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<(Tensor, Saved)> {
         let (mut y, saved) = match &self.lora {
-            None => (matmul(x, self.weight.operand(), Transpose::Right)?, None),
+            None => {
+                let y = self
+                    .compute
+                    .matmul(x, self.weight.operand(), Transpose::Right)?;
+                (y, None)
+            }
             Some(lora) => {
-                let (y, saved) = lora.forward(x, self.weight.operand())?;
+                let (y, saved) = lora.forward(x, self.weight.operand(), self.compute)?;
                 (y, Some(saved))
             }
         };
@@ -135,23 +141,26 @@ impl Linear {
         dy: &Tensor,
         dx: Option<&mut Option<Tensor>>,
     ) -> Result<()> {
+        let compute = self.compute;
         if let Some(gradient) = self.weight.gradient_mut() {
-            matmul_add(gradient, 1.0, dy, x, Transpose::Left)?;
+            compute.matmul_add(gradient, 1.0, dy, x, Transpose::Left)?;
         }
         if let Some(gradient) = self.bias.as_mut().and_then(Parameter::gradient_mut) {
             add_column_sums(gradient, dy)?;
         }
         let upstream = match (&mut self.lora, saved) {
-            (Some(lora), Saved(Some(saved))) => Some(lora.backward(x, saved, dy)?),
+            (Some(lora), Saved(Some(saved))) => Some(lora.backward(x, saved, dy, compute)?),
             _ => None,
         };
         let Some(dx) = dx else { return Ok(()) };
         let weight = self.weight.operand();
         *dx = Some(match (&self.lora, upstream, dx.take()) {
-            (Some(lora), Some(upstream), sum) => lora.input_gradient(&upstream, weight, dy, sum)?,
-            (_, _, None) => matmul(dy, weight, Transpose::Neither)?,
+            (Some(lora), Some(upstream), sum) => {
+                lora.input_gradient(&upstream, weight, dy, sum, compute)?
+            }
+            (_, _, None) => compute.matmul(dy, weight, Transpose::Neither)?,
             (_, _, Some(mut sum)) => {
-                matmul_add(&mut sum, 1.0, dy, weight, Transpose::Neither)?;
+                compute.matmul_add(&mut sum, 1.0, dy, weight, Transpose::Neither)?;
                 sum
             }
         });

@@ -9,6 +9,7 @@ use crate::{
     peak_memory,
 };
 use attune_data::{Batch, Sample};
+use attune_kernels::ComputeType;
 use serde::{Deserialize, Serialize};
 use std::hash::{Hash, Hasher};
 use std::path::Path;
@@ -61,6 +62,8 @@ pub struct TrainOptions {
     pub seed: u64,
     /// Whether each epoch has an order of its own.
     pub shuffle: bool,
+    /// Compute the products in bf16, see [`ComputeType::Bf16`].
+    pub mixed_precision: bool,
     /// Keep only each block's input and compute the rest again: less memory, more time.
     pub gradient_checkpointing: bool,
     /// Epochs between measurements of the validation loss; 0 for none.
@@ -97,6 +100,7 @@ impl Default for TrainOptions {
             gradient_clip: 0.0,
             seed: 0,
             shuffle: true,
+            mixed_precision: false,
             gradient_checkpointing: false,
             evaluation_epochs: 1.0,
             evaluate_before_training: false,
@@ -170,6 +174,11 @@ pub fn train(
     on_event: &mut dyn FnMut(TrainEvent, &Decoder),
 ) -> Result<Outcome> {
     let _kept = KeepFreed::new();
+    decoder.set_compute_type(if options.mixed_precision {
+        ComputeType::Bf16
+    } else {
+        ComputeType::F32
+    });
     let counts = decoder.parameter_counts();
     if counts.trainable == 0 {
         return Err(Error::NothingToTrain(

@@ -2,8 +2,8 @@
 //! never exist as a whole.
 
 use crate::exp::exp;
-use crate::gemm::{self, Into, Matrix};
-use crate::matmul::{Transpose, matmul};
+use crate::gemm::{self, ComputeType, Into, Matrix};
+use crate::matmul::Transpose;
 use crate::scale::scaled;
 use crate::softcap::{self, softcap, softcap_slope};
 use crate::storage::{as_f32, from_values, on_cpu, update, view, weights};
@@ -26,6 +26,8 @@ pub struct Logits {
     pub scale: f32,
     /// `c`: the scaled product becomes `c · tanh(product / c)` (Gemma 2).
     pub softcap: Option<f32>,
+    /// What the products are computed in; the softmax and the loss are f32.
+    pub compute: ComputeType,
 }
 
 impl Default for Logits {
@@ -33,6 +35,7 @@ impl Default for Logits {
         Self {
             scale: 1.0,
             softcap: None,
+            compute: ComputeType::F32,
         }
     }
 }
@@ -40,7 +43,7 @@ impl Default for Logits {
 impl Logits {
     /// Scores `(M, V)` of `hidden (M, H)` by `weight (V, H)`.
     pub fn of(&self, hidden: &Tensor, weight: &Tensor) -> Result<Tensor> {
-        let mut logits = matmul(hidden, weight, Transpose::Right)?;
+        let mut logits = self.compute.matmul(hidden, weight, Transpose::Right)?;
         if self.scale != 1.0 {
             logits = scaled(&logits, self.scale)?;
         }
@@ -106,7 +109,7 @@ pub fn linear_cross_entropy(
             head.scale,
             x,
             weight.t(),
-            gemm::all_threads(),
+            head.compute.shared(),
         );
         // Each row's loss, and its logits turned into scale · (softmax - onehot).
         let losses: Vec<f64> = logits
@@ -140,7 +143,7 @@ pub fn linear_cross_entropy(
             head.scale,
             dlogits,
             weight,
-            gemm::all_threads(),
+            head.compute.shared(),
         );
         if let Some(gradient) = weight_gradient.as_deref_mut() {
             update(gradient, |gradient| {
@@ -151,7 +154,7 @@ pub fn linear_cross_entropy(
                     head.scale,
                     dlogits.t(),
                     x,
-                    gemm::all_threads(),
+                    head.compute.shared(),
                 );
             })?;
         }
@@ -186,7 +189,7 @@ pub fn linear_token_losses(
             head.scale,
             x,
             weight.t(),
-            gemm::all_threads(),
+            head.compute.shared(),
         );
         logits
             .par_chunks_mut(v)

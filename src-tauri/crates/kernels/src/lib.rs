@@ -47,6 +47,7 @@ pub use cross_entropy::{Logits, linear_cross_entropy, linear_token_losses};
 pub use dora::{add_column_products, low_rank_row_norms, scale_columns};
 pub use embedding::{embedding, embedding_backward};
 pub use gelu::{Gelu, geglu, geglu_backward, gelu, gelu_backward};
+pub use gemm::ComputeType;
 pub use layer_norm::{LayerNormGradients, layer_norm, layer_norm_backward};
 pub use lion::{Lion, lion};
 pub use matmul::{Term, Transpose, matmul, matmul_add, matmul_sum, matmul_sum_add};

@@ -9,7 +9,7 @@ use crate::rotary::Rotary;
 use crate::spec::NormKind;
 use crate::weights::{self, Weights};
 use crate::{Error, ModelSpec, Result, WeightType, files};
-use attune_kernels::QuantisedMatrix;
+use attune_kernels::{ComputeType, QuantisedMatrix};
 use candle_core::{DType, Device, Tensor};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -105,6 +105,7 @@ impl Decoder {
             },
             lora: None,
             rotary: rotary.collect::<Result<_>>()?,
+            compute: ComputeType::F32,
             device: device.clone(),
             origin,
             spec,
