@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod adapters;
+mod autocast;
 mod bites;
 mod configurations;
 mod difference;

@@ -9,7 +9,7 @@ use crate::norm::Norm;
 use crate::parameter::Parameter;
 use crate::rotary::{Angles, Tables};
 use crate::spec::{ModelSpec, Residual};
-use attune_kernels::{Span, add, add_scaled, scaled};
+use attune_kernels::{ComputeType, Span, add, add_scaled, scaled};
 use candle_core::Tensor;
 
 /// `m = x + attention(norm(x))`, then `m + mlp(norm(m))`; each norm may stand after the part, on
@@ -207,6 +207,16 @@ impl Block {
     /// The linear layers that an adapter can stand beside, in the order of the computation.
     pub(crate) fn linears(&self) -> impl Iterator<Item = &Linear> {
         self.attention.linears().chain(self.mlp.linears(true))
+    }
+
+    /// Sets what the products are computed in.
+    pub(crate) fn set_compute_type(&mut self, compute: ComputeType) {
+        self.attention.set_compute_type(compute);
+        for adaptable in [true, false] {
+            self.mlp
+                .linears_mut(adaptable)
+                .for_each(|linear| linear.compute = compute);
+        }
     }
 
     /// The linear layers that an adapter can stand beside, in the order of the computation.

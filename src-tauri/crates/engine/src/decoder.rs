@@ -17,7 +17,7 @@ use crate::parameter::Parameter;
 use crate::rotary::{Angles, Rotary};
 use crate::{Error, ModelSpec, Result};
 use attune_data::{Batch, IGNORED};
-use attune_kernels::{Logits, Span, embedding, in_pool, linear_token_losses, scaled};
+use attune_kernels::{ComputeType, Logits, Span, embedding, in_pool, linear_token_losses, scaled};
 use candle_core::{Device, Tensor};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -53,6 +53,8 @@ pub struct Decoder {
     active: Option<String>,
     /// One for each of the spec's rotary embeddings.
     rotary: Vec<Rotary>,
+    /// What the products of the output matrix are computed in; the layers know their own.
+    compute: ComputeType,
 }
 
 /// Where the rows of a batch stand.
@@ -72,6 +74,15 @@ impl Decoder {
     /// Where the weights lie.
     pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// Sets what the products of the layers, of attention and of the output matrix are computed in,
+    /// forward and backward. Norms, softmax, losses and what is between the products stay in f32.
+    pub fn set_compute_type(&mut self, compute: ComputeType) {
+        self.compute = compute;
+        for layer in &mut self.layers {
+            layer.set_compute_type(compute);
+        }
     }
 
     /// Weights in all and weights that training changes.
@@ -175,6 +186,7 @@ impl Decoder {
         Logits {
             scale: self.spec.logit_scale as f32,
             softcap: self.spec.logit_softcap.map(|cap| cap as f32),
+            compute: self.compute,
         }
     }
 

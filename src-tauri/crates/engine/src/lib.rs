@@ -41,7 +41,7 @@ mod weight_type;
 mod weights;
 
 pub use allocator::Allocator;
-pub use attune_kernels::GgmlType;
+pub use attune_kernels::{ComputeType, GgmlType};
 pub use cache::PromptCache;
 pub use candle_core::{DType, Device};
 pub use checkpoint::{CheckpointInfo, best as best_checkpoint, last as last_checkpoint};

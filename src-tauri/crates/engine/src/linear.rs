@@ -5,7 +5,7 @@ use crate::lora::{self, AdapterTensors, Lora, LoraConfig, LoraInit};
 use crate::parameter::Parameter;
 use crate::spec::LinearShape;
 use attune_kernels::{
-    Operand, Transpose, add_bias, add_column_sums, low_rank_row_norms, matmul, matmul_add,
+    ComputeType, Operand, Transpose, add_bias, add_column_sums, low_rank_row_norms,
     matmul_for_inference,
 };
 use candle_core::{DType, Device, Tensor};
@@ -19,12 +19,14 @@ pub(crate) struct Linear {
     /// `b (out)`
     pub(crate) bias: Option<Parameter>,
     pub(crate) lora: Option<Lora>,
+    /// What the products are computed in.
+    pub(crate) compute: ComputeType,
 }
 
 /// How a layer multiplies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Products {
-    /// In f32: for gradients, scores and prompts.
+    /// As the model is told to compute: for gradients, scores and prompts.
     Exact,
     /// As [`matmul_for_inference`]: for the tokens of an answer, one at a time.
     Rounded,
@@ -32,9 +34,14 @@ pub(crate) enum Products {
 
 impl Products {
     /// `x · weightᵀ`
-    pub(crate) fn product(self, x: &Tensor, weight: Operand<'_>) -> Result<Tensor> {
+    pub(crate) fn product(
+        self,
+        x: &Tensor,
+        weight: Operand<'_>,
+        compute: ComputeType,
+    ) -> Result<Tensor> {
         Ok(match self {
-            Self::Exact => matmul(x, weight, Transpose::Right)?,
+            Self::Exact => compute.matmul(x, weight, Transpose::Right)?,
             Self::Rounded => matmul_for_inference(x, weight)?,
         })
     }
@@ -49,6 +56,7 @@ impl Linear {
             weight,
             bias,
             lora: None,
+            compute: ComputeType::F32,
         }
     }
 
@@ -145,9 +153,13 @@ impl Linear {
     /// `x (N, in)` to `y (N, out)`.
     pub(crate) fn forward(&self, x: &Tensor, products: Products) -> Result<(Tensor, Saved)> {
         let (mut y, saved) = match &self.lora {
-            None => (products.product(x, self.weight.operand())?, None),
+            None => (
+                products.product(x, self.weight.operand(), self.compute)?,
+                None,
+            ),
             Some(lora) => {
-                let (y, saved) = lora.forward(x, self.weight.operand(), products)?;
+                let weight = self.weight.operand();
+                let (y, saved) = lora.forward(x, weight, products, self.compute)?;
                 (y, Some(saved))
             }
         };
@@ -166,23 +178,26 @@ impl Linear {
         dy: &Tensor,
         dx: Option<&mut Option<Tensor>>,
     ) -> Result<()> {
+        let compute = self.compute;
         if let Some(gradient) = self.weight.gradient_mut() {
-            matmul_add(gradient, 1.0, dy, x, Transpose::Left)?;
+            compute.matmul_add(gradient, 1.0, dy, x, Transpose::Left)?;
         }
         if let Some(gradient) = self.bias.as_mut().and_then(Parameter::gradient_mut) {
             add_column_sums(gradient, dy)?;
         }
         let upstream = match (&mut self.lora, saved) {
-            (Some(lora), Saved(Some(saved))) => Some(lora.backward(x, saved, dy)?),
+            (Some(lora), Saved(Some(saved))) => Some(lora.backward(x, saved, dy, compute)?),
             _ => None,
         };
         let Some(dx) = dx else { return Ok(()) };
         let weight = self.weight.operand();
         *dx = Some(match (&self.lora, upstream, dx.take()) {
-            (Some(lora), Some(upstream), sum) => lora.input_gradient(&upstream, weight, dy, sum)?,
-            (_, _, None) => matmul(dy, weight, Transpose::Neither)?,
+            (Some(lora), Some(upstream), sum) => {
+                lora.input_gradient(&upstream, weight, dy, sum, compute)?
+            }
+            (_, _, None) => compute.matmul(dy, weight, Transpose::Neither)?,
             (_, _, Some(mut sum)) => {
-                matmul_add(&mut sum, 1.0, dy, weight, Transpose::Neither)?;
+                compute.matmul_add(&mut sum, 1.0, dy, weight, Transpose::Neither)?;
                 sum
             }
         });

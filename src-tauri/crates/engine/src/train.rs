@@ -10,6 +10,7 @@ use crate::{
     Decoder, Error, OptimizerKind, Result, Schedule, TrainEvent, TrainedType, peak_memory,
 };
 use attune_data::Sample;
+use attune_kernels::ComputeType;
 use serde::{Deserialize, Serialize};
 use std::hash::Hash;
 use std::path::Path;
@@ -65,6 +66,8 @@ pub struct TrainOptions {
     pub seed: u64,
     /// Whether each epoch has an order of its own.
     pub shuffle: bool,
+    /// Compute the products in bf16, see [`ComputeType::Bf16`].
+    pub mixed_precision: bool,
     /// Keep only each block's input and compute the rest again: less memory, more time.
     pub gradient_checkpointing: bool,
     /// Epochs between measurements of the validation loss; 0 for none.
@@ -102,6 +105,7 @@ impl Default for TrainOptions {
             gradient_clip: 0.0,
             seed: 0,
             shuffle: true,
+            mixed_precision: false,
             gradient_checkpointing: false,
             evaluation_epochs: 1.0,
             evaluate_before_training: false,
@@ -196,6 +200,11 @@ pub fn train_objective(
     on_event: &mut dyn FnMut(TrainEvent, &Decoder),
 ) -> Result<Outcome> {
     let _kept = KeepFreed::new();
+    decoder.set_compute_type(if options.mixed_precision {
+        ComputeType::Bf16
+    } else {
+        ComputeType::F32
+    });
     let counts = decoder.parameter_counts();
     if counts.trainable == 0 {
         return Err(Error::NothingToTrain(

@@ -2,9 +2,9 @@
 //! never exist as a whole.
 
 use crate::exp::exp;
-use crate::gemm::{self, Into, Matrix};
+use crate::gemm::{self, ComputeType, Into, Matrix};
 use crate::inference::matmul_for_inference;
-use crate::matmul::{Transpose, matmul};
+use crate::matmul::Transpose;
 use crate::operand::Operand;
 use crate::scale::scaled;
 use crate::softcap::{self, softcap, softcap_slope};
@@ -28,6 +28,8 @@ pub struct Logits {
     pub scale: f32,
     /// `c`: the scaled product becomes `c · tanh(product / c)` (Gemma 2).
     pub softcap: Option<f32>,
+    /// What the products are computed in; the softmax and the loss are f32.
+    pub compute: ComputeType,
 }
 
 impl Default for Logits {
@@ -35,6 +37,7 @@ impl Default for Logits {
         Self {
             scale: 1.0,
             softcap: None,
+            compute: ComputeType::F32,
         }
     }
 }
@@ -46,7 +49,7 @@ impl Logits {
         hidden: &Tensor,
         weight: impl std::convert::Into<Operand<'a>>,
     ) -> Result<Tensor> {
-        self.finish(matmul(hidden, weight, Transpose::Right)?)
+        self.finish(self.compute.matmul(hidden, weight, Transpose::Right)?)
     }
 
     /// The same by [`matmul_for_inference`].
@@ -148,7 +151,7 @@ pub fn linear_cross_entropy_rows<'a>(
             head.scale,
             x,
             weight.t(),
-            gemm::all_threads(),
+            head.compute.shared(),
         );
         // Each row's loss, and its logits turned into scale · (softmax - onehot).
         let chunk: Vec<f64> = logits
@@ -183,7 +186,7 @@ pub fn linear_cross_entropy_rows<'a>(
             head.scale,
             dlogits,
             weight,
-            gemm::all_threads(),
+            head.compute.shared(),
         );
         if let Some(gradient) = weight_gradient.as_deref_mut() {
             update(gradient, |gradient| {
@@ -194,7 +197,7 @@ pub fn linear_cross_entropy_rows<'a>(
                     head.scale,
                     dlogits.t(),
                     x,
-                    gemm::all_threads(),
+                    head.compute.shared(),
                 );
             })?;
         }
@@ -230,7 +233,7 @@ pub fn linear_token_losses<'a>(
             head.scale,
             x,
             weight.t(),
-            gemm::all_threads(),
+            head.compute.shared(),
         );
         logits
             .par_chunks_mut(v)

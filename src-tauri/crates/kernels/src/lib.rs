@@ -52,6 +52,7 @@ pub use cross_entropy::{
 pub use dora::{add_column_products, low_rank_row_norms, scale_columns};
 pub use embedding::{embedding, embedding_backward};
 pub use gelu::{Gelu, geglu, geglu_backward, gelu, gelu_backward};
+pub use gemm::ComputeType;
 pub use inference::matmul_for_inference;
 pub use layer_norm::{LayerNormGradients, layer_norm, layer_norm_backward};
 pub use lion::{Lion, lion};

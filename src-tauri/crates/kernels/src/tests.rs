@@ -291,6 +291,7 @@ fn heads(window: Option<usize>) -> Attention {
         scale: 0.4,
         window,
         softcap: None,
+        compute: crate::ComputeType::F32,
     }
 }
 
@@ -396,6 +397,7 @@ fn cross_entropy_gradients() -> Result<()> {
     let capped = Logits {
         scale: 0.7,
         softcap: Some(0.5),
+        ..Logits::default()
     };
     for head in [Logits::default(), capped] {
         let mut dweight = weight.zeros_like()?;

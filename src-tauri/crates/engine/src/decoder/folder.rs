@@ -10,6 +10,7 @@ use crate::spec::NormKind;
 use crate::weights::{self, ModelFiles};
 use crate::{Error, ModelSpec, Result, WeightType, files};
 use attune_data::{Gguf, Tokenizer};
+use attune_kernels::ComputeType;
 use candle_core::{DType, Device, Tensor};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -95,6 +96,7 @@ impl Decoder {
             held: BTreeMap::new(),
             active: None,
             rotary: rotary.collect::<Result<_>>()?,
+            compute: ComputeType::F32,
             device: device.clone(),
             origin,
             spec,

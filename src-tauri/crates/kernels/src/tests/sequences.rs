@@ -38,6 +38,7 @@ fn a_function_of_sequences_has_its_gradient() -> Result<()> {
     let capped = Logits {
         scale: 0.7,
         softcap: Some(0.5),
+        ..Logits::default()
     };
     for head in [Logits::default(), capped] {
         let value = |hidden: &Tensor, weight: &Tensor| {

@@ -333,6 +333,7 @@ pub(crate) fn options(config: &ExperimentConfig) -> TrainOptions {
         gradient_clip: config.gradient_clip,
         seed: config.seed.max(0) as u64,
         shuffle: config.shuffle,
+        mixed_precision: config.mixed_precision,
         gradient_checkpointing: config.gradient_checkpointing,
         evaluation_epochs: config.evaluation_epochs,
         evaluate_before_training: config.evaluate_before_training,

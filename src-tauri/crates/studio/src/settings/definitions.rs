@@ -121,6 +121,10 @@ define_settings! {
         // H2O's default is int4, which needs a GPU library. A processor computes fastest in float32.
         /// How the frozen weights are held in memory while an adapter is trained. The 2-byte ones halve their memory, int8 takes a quarter and nf4 (QLoRA) an eighth of it, each less exact than the one before. Where every weight is trained, float32, or bfloat16: computed with in bfloat16 and moved in float32, in the memory of float32.
         backbone_dtype: BackboneDtype = BackboneDtype::Float32, choice(&["float32", "bfloat16", "float16", "int8", "nf4"]), Advanced, "Weight precision", h2o "backbone_dtype";
+        // On in H2O, which computes on graphics processors. Few desktops' processors have the matrix
+        // units that gain by it, and off a run's numbers are exact whatever it was made on.
+        /// Round what is multiplied to bfloat16 and sum in float32. Faster on processors with matrix units (Intel AMX), not on others; a little less exact on all.
+        mixed_precision: bool = false, SettingKind::Switch, Advanced, "Mixed precision", h2o "mixed_precision";
         /// Compute each layer twice instead of keeping its intermediate values: much less memory, about a third more time.
         gradient_checkpointing: bool = true, SettingKind::Switch, Advanced, "Save memory by recomputing", h2o "gradient_checkpointing";
         /// Start from an adapter folder in PEFT layout, or from an earlier experiment by id or name.
