@@ -29,6 +29,12 @@ fn place(name: &str) -> PathBuf {
     folder.join(name)
 }
 
+/// Those whose files llama.cpp writes as we read them: mixtures of experts are refused by name.
+fn families() -> impl Iterator<Item = &'static str> {
+    let experts = ["qwen3-moe", "mixtral"];
+    FAMILIES.into_iter().filter(move |name| !experts.contains(name))
+}
+
 fn file(name: &str) -> PathBuf {
     place(&format!("gguf/{name}.gguf"))
 }
@@ -58,7 +64,7 @@ fn say(text: &str) {
 fn a_gguf_file_of_every_family_and_type_scores_as_transformers_does() {
     let recorded = recorded();
     let mut table = Table::default();
-    for name in FAMILIES.into_iter().chain(TYPES) {
+    for name in families().chain(TYPES) {
         table.row(name);
         let path = file(name);
         let batch = Batch::from_samples(&[sample(&recorded, name)]);
@@ -144,7 +150,7 @@ fn an_adapter_beside_stored_blocks_is_one_beside_what_they_stand_for() {
 /// The memory estimate knows the bytes a file's weights take.
 #[test]
 fn stored_weights_are_counted_to_the_byte() {
-    for name in FAMILIES.into_iter().chain(TYPES) {
+    for name in families().chain(TYPES) {
         let opened = Gguf::open(&file(name)).unwrap();
         let spec = ModelSpec::from_gguf(&opened).unwrap();
         let tensors = opened.tensors().iter();

@@ -29,7 +29,9 @@ def started(family: Family) -> dict[str, list[float]]:
 def main() -> None:
     transformers.logging.set_verbosity_error()
     target = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else pathlib.Path(__file__).parent / "fixtures/initial_weights.json"
-    write_json(target, {family.name: started(family) for family in FAMILIES})
+    # transformers joins the experts of a block in one parameter, whose parts have no names to compare.
+    dense = [family for family in FAMILIES if not hasattr(family.config, "num_experts_per_tok")]
+    write_json(target, {family.name: started(family) for family in dense})
 
 
 if __name__ == "__main__":
