@@ -8,7 +8,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 CARGO_BUILD := cargo build --workspace --bins --examples --locked
 CARGO_TEST := cargo test --workspace --locked
 
-.PHONY: help setup-dev pages build run wave demo test test-unit test-ui test-window lint bench starter-model generated screenshots
+.PHONY: help setup-dev pages build run wave demo test test-unit test-ui test-window lint bench bench-memory starter-model generated screenshots
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -55,9 +55,13 @@ lint: pages ## Formatting, clippy and svelte-check, warnings refused
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	npm run --silent check
 
-bench: pages ## A LoRA step beside transformers + PEFT, written to docs/performance.md
+bench: pages ## LoRA steps beside transformers + PEFT, written to docs/performance.md
 	@.ci/setup bench
 	python3 tests/bench/bench.py
+	@if [ -f tests/bench/decode.py ]; then python3 tests/bench/decode.py; fi
+
+bench-memory: pages ## What runs take in memory beside what was predicted, written to docs/performance.md
+	python3 tests/bench/memory.py
 
 starter-model: build ## Train the bundled model again from random weights (about 20 minutes on 2 cores)
 	$(TARGET)/debug/examples/starter_model

@@ -32,10 +32,8 @@ use files::Inbox;
 use page_menu::PageMenus;
 use quit::Quit;
 
-// Training allocates and frees large blocks in every step; the system's allocator on Linux keeps
-// what was freed and grows.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: attune_studio::api::Allocator = attune_studio::api::Allocator;
 
 fn main() -> ExitCode {
     start::log();

@@ -94,6 +94,10 @@ fn changes() -> Vec<(&'static str, &'static str, Value)> {
             json!({"rope_type": "default", "rope_theta": 100.0, "partial_rotary_factor": 1.0}),
         ),
         ("gpt-neox-sequential", "use_parallel_residual", json!(true)),
+        ("qwen3-moe", "norm_topk_prob", json!(true)),
+        ("qwen3-moe", "num_experts_per_tok", json!(2)),
+        ("mixtral", "num_experts_per_tok", json!(1)),
+        ("mixtral", "sliding_window", Value::Null),
     ]
 }
 

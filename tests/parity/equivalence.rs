@@ -1,9 +1,12 @@
 //! Ways to compute the same that must give the same.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 
 use attune_data::{Batch, Sample};
-use attune_engine::{Decoder, evaluate, score};
+use attune_engine::{
+    Decoder, PromptCache, SamplingOptions, evaluate, generate, generate_on, score,
+};
 use candle_core::{D, Tensor};
 
 use crate::fixture::{FAMILIES, Fixture};
@@ -55,10 +58,15 @@ fn packed_equals_unpacked() {
                 .narrow(0, samples[0].len(), samples[1].len())
                 .unwrap()
         };
-        assert_eq!(
-            difference::of_tensors(&second(&changed), &second(&packed)),
+        let apart = difference::of_tensors(&second(&changed), &second(&packed));
+        // How many rows pass an expert beside a sample's own decides which kernel multiplies them,
+        // and with it the order of the sums.
+        let allowed = if decoder.spec().experts.is_some() {
+            TOLERANCE
+        } else {
             0.0
-        );
+        };
+        assert!(apart <= allowed, "{apart}");
     }
 }
 
@@ -127,5 +135,53 @@ fn scores_are_the_log_probabilities_of_the_recorded_logits() {
             difference::of_values(&[mean], &[fixture.expected.loss]) <= TOLERANCE,
             "{family}"
         );
+    }
+}
+
+/// What is kept of a conversation changes none of its answers: neither where a prompt goes on
+/// after the answer before it, nor where it leaves it early.
+#[test]
+fn an_answer_is_the_same_with_what_is_known_of_its_prompt() {
+    let tokenizer = subject::tokenizer();
+    let never = AtomicBool::new(false);
+    for family in FAMILIES {
+        let fixture = Fixture::load(family);
+        let decoder = subject::base(&fixture);
+        let options = SamplingOptions {
+            max_new_tokens: 6,
+            ..SamplingOptions::default()
+        };
+        let mut known = PromptCache::default();
+        let mut prompt = fixture.expected.prompts[0].clone();
+        for turn in 0..4 {
+            let prompts = [prompt.clone()];
+            let alone = generate(
+                &decoder,
+                &tokenizer,
+                &prompts,
+                &options,
+                &never,
+                &mut |_, _| (),
+            )
+            .unwrap();
+            let answer = generate_on(
+                &decoder,
+                &tokenizer,
+                &prompt,
+                &mut known,
+                &options,
+                &never,
+                &mut |_| (),
+            )
+            .unwrap();
+            assert_eq!(answer, alone[0], "{family}, turn {turn}");
+            let length = prompt.len() + answer.tokens.len() - 1;
+            assert_eq!(known.tokens().len(), length, "{family}, turn {turn}");
+            if turn == 2 {
+                prompt.truncate(fixture.expected.prompts[0].len() - 1);
+            }
+            prompt.extend(&answer.tokens[..4]);
+            prompt.push(turn);
+        }
     }
 }

@@ -6,7 +6,8 @@ import torch
 import transformers
 
 VOCABULARY = 100
-LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
+LINEARS = (*ATTENTION, "gate_proj", "up_proj", "down_proj")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,10 +35,10 @@ class Family:
     gain: float = 1.0
 
 
-def common(**settings) -> dict:
+def common(num_hidden_layers: int = 2, **settings) -> dict:
     return dict(
         vocab_size=VOCABULARY,
-        num_hidden_layers=2,
+        num_hidden_layers=num_hidden_layers,
         bos_token_id=None,
         eos_token_id=None,
         pad_token_id=None,
@@ -344,6 +345,45 @@ FAMILIES = [
         full_training=True,
         linears=("query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"),
     ),
+    Family(
+        "qwen3-moe",
+        transformers.Qwen3MoeConfig(
+            **small(
+                head_dim=12,
+                rms_norm_eps=1e-6,
+                tie_word_embeddings=False,
+                # Experts in the second and fourth of four layers, but for the one named.
+                num_hidden_layers=4,
+                decoder_sparse_step=2,
+                mlp_only_layers=[3],
+                num_experts=5,
+                num_experts_per_tok=3,
+                moe_intermediate_size=20,
+                norm_topk_prob=False,
+                rope_parameters=dict(rope_type="default", rope_theta=1000.0),
+            )
+        ),
+        seed=16,
+        linears=ATTENTION,
+        dtype=torch.bfloat16,
+    ),
+    Family(
+        "mixtral",
+        transformers.MixtralConfig(
+            **small(
+                rms_norm_eps=1e-5,
+                tie_word_embeddings=False,
+                sliding_window=10,
+                num_local_experts=4,
+                num_experts_per_tok=2,
+                rope_parameters=dict(rope_type="default", rope_theta=1000.0),
+            )
+        ),
+        seed=18,
+        gain=2.0,
+        linears=ATTENTION,
+        full_training=True,
+    ),
 ]
 
 
@@ -356,7 +396,7 @@ def randomised(family: Family, attention: str = "eager") -> transformers.PreTrai
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             values = weights(name, parameter.shape, draw)
-            if "_proj." in name or "dense" in name or "query_key_value" in name:
+            if "_proj" in name or "dense" in name or "query_key_value" in name:
                 values *= family.gain
             if config.model_type.startswith("gemma") and name.endswith("norm.weight"):
                 values -= 1  # what it differs from one by
@@ -381,4 +421,27 @@ def weights(name: str, shape: torch.Size, draw: torch.Generator) -> torch.Tensor
         return 0.3 * torch.randn(shape, generator=draw)
     if name.endswith(("embed_tokens.weight", "embed_in.weight")):
         return 0.1 * torch.randn(shape, generator=draw)
-    return torch.randn(shape, generator=draw) / shape[1] ** 0.5
+    return torch.randn(shape, generator=draw) / shape[-1] ** 0.5
+
+
+def as_stored(config: transformers.PretrainedConfig, named: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """By the names that files have: transformers 5 joins the experts of a layer in memory, and parts them again on disk."""
+    block, gate, up, down = (
+        (".block_sparse_moe.", "w1", "w3", "w2")
+        if config.model_type == "mixtral"
+        else (".mlp.", "gate_proj", "up_proj", "down_proj")
+    )
+    parted = {}
+    for name, tensor in named.items():
+        name = name.replace(".mlp.", block)
+        if name.endswith(".experts.gate_up_proj"):
+            for expert, both in enumerate(tensor):
+                first, second = both.chunk(2)
+                stem = f"{name.removesuffix('gate_up_proj')}{expert}"
+                parted |= {f"{stem}.{gate}.weight": first, f"{stem}.{up}.weight": second}
+        elif name.endswith(".experts.down_proj"):
+            stem = name.removesuffix("down_proj")
+            parted |= {f"{stem}{expert}.{down}.weight": each for expert, each in enumerate(tensor)}
+        else:
+            parted[name] = tensor
+    return parted

@@ -8,7 +8,7 @@ use candle_core::{Device, Tensor};
 use serde::Deserialize;
 
 /// Every family there is a recording of.
-pub const FAMILIES: [&str; 15] = [
+pub const FAMILIES: [&str; 17] = [
     "llama3",
     "mistral",
     "qwen2",
@@ -24,6 +24,8 @@ pub const FAMILIES: [&str; 15] = [
     "stablelm-parallel",
     "gpt-neox",
     "gpt-neox-sequential",
+    "qwen3-moe",
+    "mixtral",
 ];
 
 /// One family's checkpoint, adapter and expected values.

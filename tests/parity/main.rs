@@ -5,12 +5,19 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod adapters;
+mod autocast;
 mod bites;
+mod configurations;
 mod difference;
 mod equivalence;
 mod export;
 mod fixture;
+mod gguf;
+mod heads;
+mod initial;
+mod mixed_precision;
 mod optimizers;
+mod preferences;
 mod quantised;
 mod sizes;
 mod subject;

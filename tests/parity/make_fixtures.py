@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 import transformers
 
-from families import FAMILIES, VOCABULARY, Family, randomised
+from families import FAMILIES, VOCABULARY, Family, as_stored, randomised
 from sizes import counted
 
 IGNORED = -100
@@ -84,7 +84,7 @@ def trainable(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
 def loss_and_gradients(model: torch.nn.Module, batch: list[Sample]) -> tuple[float, dict[str, torch.Tensor]]:
     loss = summed_loss(model, batch) / trained_tokens(batch)
     loss.backward()
-    gradients = {name: parameter.grad.clone() for name, parameter in trainable(model).items()}
+    gradients = as_stored(model.config, {name: parameter.grad.clone() for name, parameter in trainable(model).items()})
     # What comes next with this model must not find them.
     model.zero_grad(set_to_none=True)
     assert all(gradient.abs().max() > 0 for gradient in gradients.values())
@@ -135,7 +135,7 @@ def train(model: torch.nn.Module, data: list[Sample], learning_rate: float) -> t
         optimiser.step()
         schedule.step()
         optimiser.zero_grad(set_to_none=True)
-    return records, {name: parameter.detach().clone() for name, parameter in parameters.items()}
+    return records, as_stored(model.config, {name: parameter.detach().clone() for name, parameter in parameters.items()})
 
 
 def with_lora(family: Family, model: torch.nn.Module, seed: int) -> peft.PeftModel:

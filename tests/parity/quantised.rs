@@ -8,7 +8,7 @@ use std::path::Path;
 
 use attune_data::Batch;
 use attune_engine::{DType, Decoder, Device, LoraConfig, WeightType};
-use attune_kernels::{Quantisation, QuantisedMatrix};
+use attune_kernels::{GgmlType, Quantisation, QuantisedMatrix};
 
 use crate::TOLERANCE;
 use crate::difference;
@@ -131,4 +131,30 @@ fn compare(small: &mut Decoder, wide: &mut Decoder, fixture: &Fixture, table: &m
         logits(&Decoder::load(&place, DType::F32, &Device::Cpu, &mut |_| ()).unwrap())
     });
     table.add("merged", difference::of_tensors(&merged[0], &merged[1]));
+}
+
+/// Blocks of every type of ggml stand for what the gguf package says, bit for bit. Recorded by
+/// `ggml_blocks.py`.
+#[test]
+fn blocks_of_ggml_are_those_of_gguf() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("parity/fixtures/ggml.safetensors");
+    let recorded = candle_core::safetensors::load(path, &Device::Cpu).unwrap();
+    for ty in GgmlType::ALL {
+        let blocks = recorded[ty.name()].flatten_all().unwrap().to_vec1::<u8>();
+        let expected = &recorded[&format!("{}.values", ty.name())];
+        let (rows, columns) = expected.dims2().unwrap();
+        let found = QuantisedMatrix::from_ggml(ty, rows, columns, blocks.unwrap()).unwrap();
+        let bits = |tensor: &candle_core::Tensor| -> Vec<u32> {
+            let values = tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            values.into_iter().map(f32::to_bits).collect()
+        };
+        let (found, expected) = (bits(&found.dequantise().unwrap()), bits(expected));
+        let other = found.iter().zip(&expected).filter(|(a, b)| a != b).count();
+        say(&format!(
+            "{} beside gguf: {other} of {} values differ\n",
+            ty.name(),
+            found.len()
+        ));
+        assert_eq!(other, 0, "{}", ty.name());
+    }
 }

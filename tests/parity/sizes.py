@@ -4,7 +4,7 @@ import torch
 import transformers
 import peft
 
-from families import LINEARS
+from families import ATTENTION, LINEARS
 
 FUSED = ("qkv_proj", "o_proj", "gate_up_proj", "down_proj")
 DENSE = ("query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h")
@@ -42,6 +42,12 @@ MODELS = {
         sizes(100352, 5120, 13824, 40, 32, 8, qk_layernorm=True, use_parallel_residual=True),
         LINEARS,
     ),
+    "Qwen3 30B A3B": (
+        transformers.Qwen3MoeConfig,
+        sizes(151936, 2048, 6144, 48, 32, 4, head_dim=128, num_experts=128, num_experts_per_tok=8, moe_intermediate_size=768),
+        ATTENTION,
+    ),
+    "Mixtral 8x7B": (transformers.MixtralConfig, sizes(32000, 4096, 14336, 32, 32, 8), ATTENTION),
     "Pythia 410M": (transformers.GPTNeoXConfig, sizes(50304, 1024, 4096, 24, 16, None), DENSE),
 }
 RANK = 8

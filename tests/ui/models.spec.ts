@@ -66,8 +66,13 @@ test('a folder is added by dialog, by drop, or refused with the reason', async (
   await alert.getByRole('button', { name: 'Dismiss' }).click();
   await expect(alert).toBeHidden();
 
-  await drop(page, ['/home/ada/qwen-q4.gguf']);
-  await expect(page.getByRole('alert').filter({ hasText: 'qwen-q4.gguf could not be added' })).toContainText('never read');
+  await drop(page, ['/home/ada/qwen-q4.gguf'], ['enter']);
+  await expect(page.getByText('Add model qwen-q4.gguf')).toBeVisible();
+  await drop(page, ['/home/ada/qwen-q4.gguf'], ['drop']);
+  await expect(row(page, 'qwen-q4.gguf')).toBeVisible();
+
+  await drop(page, ['/home/ada/qwen.bin']);
+  await expect(page.getByRole('alert').filter({ hasText: 'qwen.bin could not be added' })).toContainText('never read');
 });
 
 test('data dropped here still becomes a dataset', async ({ page }) => {

@@ -18,7 +18,8 @@ export function mayBeFolder(path: string): boolean {
 }
 
 const kinds: [types: string[], what: string, instead: string][] = [
-  [['safetensors', 'gguf', 'bin', 'pt', 'pth', 'ckpt', 'onnx'], 'is a model, not data', 'Drop the folder it lies in, with its config.json and tokenizer.json, to add the model.'],
+  [['gguf'], 'is a model, not data', 'Drop it on the Models page to add the model.'],
+  [['safetensors', 'bin', 'pt', 'pth', 'ckpt', 'onnx'], 'is a model, not data', 'Drop the folder it lies in, with its config.json and tokenizer.json, to add the model.'],
   [['png', 'jpg', 'jpeg', 'gif', 'webp', 'heic', 'svg', 'tif', 'tiff', 'bmp'], 'is an image', 'Attune learns from text: CSV, JSON, JSONL, Parquet, or a ZIP of them.'],
   [['mp3', 'wav', 'flac', 'm4a', 'mp4', 'mov', 'mkv', 'webm'], 'is a recording', 'Attune learns from text: CSV, JSON, JSONL, Parquet, or a ZIP of them.'],
   [['pdf', 'doc', 'docx', 'odt', 'rtf', 'ppt', 'pptx', 'pages', 'epub', 'html', 'md'], 'is a document, not a table', 'Put its questions and answers into a table, and save that as CSV or JSONL.'],

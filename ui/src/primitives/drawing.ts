@@ -1,5 +1,5 @@
 /**
- * The charts of a page get new data together. As many as are quick are drawn in one frame, because
+ * The charts of a page begin and get new data together. As many as are quick are drawn in one frame, because
  * without a graphics processor each frame costs more than its drawings; the rest have the next ones,
  * because together they would hold up the page for as long as all of them take.
  */

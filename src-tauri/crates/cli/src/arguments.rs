@@ -207,7 +207,7 @@ pub(crate) struct FileArguments {
 pub(crate) enum ModelsCommand {
     /// List the models of this machine: bundled, added, and in the Hugging Face cache
     List,
-    /// Add a model folder (config.json, tokenizer.json, safetensors); it stays where it is
+    /// Add a model folder (config.json, tokenizer.json, safetensors) or a GGUF file; it stays where it is
     Add {
         /// The folder
         path: PathBuf,

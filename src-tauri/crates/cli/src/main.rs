@@ -26,10 +26,8 @@ use host::Host;
 use output::Output;
 use request::Work;
 
-// Training allocates and frees large blocks in every step; the system's allocator on Linux keeps
-// what was freed and grows.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: attune_studio::api::Allocator = attune_studio::api::Allocator;
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {

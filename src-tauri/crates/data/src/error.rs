@@ -96,6 +96,9 @@ pub enum Error {
     /// The tokenizer failed on a text.
     #[error("the tokenizer failed: {reason}")]
     Tokenize { reason: String },
+    /// A tokenizer to be made that cannot be.
+    #[error("no tokenizer can be made: {reason}")]
+    TokenizerOptions { reason: String },
     /// A chat template that does not parse or fails while it runs.
     #[error("the model's chat template cannot be used: {reason}")]
     Template { reason: String },
@@ -114,6 +117,21 @@ pub enum Error {
     /// A conversation without any token to learn.
     #[error("nothing to learn within the first {max_length} of {tokens} tokens")]
     NothingTrained { tokens: usize, max_length: usize },
+    /// A GGUF file that cannot be read.
+    #[error("`{}` is not a readable GGUF file: {reason}{}", path.display(), at_byte(*at))]
+    BrokenGguf {
+        path: PathBuf,
+        /// How many bytes before the fault.
+        at: Option<u64>,
+        reason: String,
+    },
+    /// A GGUF file that is well-formed and holds what is not supported.
+    #[error("`{}` holds {what}, which is not supported (supported: {nearest})", path.display())]
+    UnsupportedGguf {
+        path: PathBuf,
+        what: String,
+        nearest: String,
+    },
     /// The one who watched a long pass ended it.
     #[error("it was cancelled")]
     Cancelled,
@@ -144,12 +162,15 @@ impl Error {
             Self::UnknownColumn { .. } => "data-unknown-column",
             Self::Tokenizer { .. } => "tokenizer-unusable",
             Self::Tokenize { .. } => "tokenizer-failed",
+            Self::TokenizerOptions { .. } => "tokenizer-bad-options",
             Self::Template { .. } => "template-unusable",
             Self::TemplateRefused { .. } => "template-refused",
             Self::SystemRefused { .. } => "template-no-system",
             Self::TemplateRunaway { .. } => "template-runaway",
             Self::AnswerLost { .. } => "template-answer-lost",
             Self::NothingTrained { .. } => "sample-nothing-trained",
+            Self::BrokenGguf { .. } => "gguf-broken",
+            Self::UnsupportedGguf { .. } => "gguf-unsupported",
             Self::Cancelled => "cancelled",
             Self::Normalised { .. } => "dataset-unreadable",
         }
@@ -198,6 +219,7 @@ impl Error {
             Self::UnknownColumn { .. } => "Choose another column.",
             Self::Tokenizer { .. } => "Choose a model folder with a whole tokenizer.json.",
             Self::Tokenize { .. } => "Choose another model, or report the text that it fails on.",
+            Self::TokenizerOptions { .. } => "Correct the option it names.",
             Self::Template { .. } => {
                 "Use a newer copy of the model, or replace its chat_template.jinja."
             }
@@ -212,6 +234,12 @@ impl Error {
                 "Replace the model's chat_template.jinja by one that repeats answers as they are."
             }
             Self::NothingTrained { .. } => "Raise the maximum length, or leave the row out.",
+            Self::BrokenGguf { .. } => {
+                "The download was probably cut off: download the file again, or another one of the model."
+            }
+            Self::UnsupportedGguf { .. } => {
+                "Choose another GGUF file of the model, or its safetensors folder."
+            }
             Self::Cancelled => return None,
             Self::Normalised { .. } => "Import the dataset again.",
         };
@@ -236,6 +264,8 @@ impl Error {
             | Self::UnsafeZip { path, .. }
             | Self::UnknownMember { path, .. }
             | Self::Tokenizer { path, .. }
+            | Self::BrokenGguf { path, .. }
+            | Self::UnsupportedGguf { path, .. }
             | Self::Normalised { path, .. } => Some(path.display().to_string()),
             _ => None,
         }
@@ -253,6 +283,10 @@ impl Error {
             },
         }
     }
+}
+
+fn at_byte(at: Option<u64>) -> String {
+    at.map_or_else(String::new, |at| format!(" (at byte {at})"))
 }
 
 /// Names as a sentence lists them; a table of a thousand columns must not fill the screen.

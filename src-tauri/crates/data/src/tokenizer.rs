@@ -1,12 +1,15 @@
 //! The tokenizer of a model folder, with its chat template and stop tokens.
 
 mod answers;
+mod documents;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod folder;
+mod gguf;
 mod guard;
 mod sample;
 mod stream;
+mod train;
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -14,9 +17,11 @@ use std::time::SystemTime;
 
 use tokenizers::Encoding;
 
-use crate::{ChatTemplate, Error, Result, Role, Turn};
+use crate::{ChatTemplate, Error, Gguf, Result, Role, Turn};
+pub use documents::Documents;
 use guard::Guard;
 pub use stream::TokenStream;
+pub use train::{BpeOptions, TrainedTokenizer};
 
 /// Text ↔ tokens of one model.
 #[derive(Debug)]
@@ -34,8 +39,23 @@ pub struct Tokenizer {
 impl Tokenizer {
     /// Reads `tokenizer.json` and, where they exist, `tokenizer_config.json`,
     /// `special_tokens_map.json`, `chat_template.jinja`, `generation_config.json` and `config.json`.
+    /// Where `folder` is a GGUF file, its metadata say the same.
     pub fn from_folder(folder: &Path) -> Result<Self> {
-        folder::read(folder)
+        if Gguf::is_one(folder) {
+            Self::from_gguf(&Gguf::open(folder)?)
+        } else {
+            folder::read(folder)
+        }
+    }
+
+    /// The tokenizer that the metadata of a GGUF file describe.
+    pub fn from_gguf(file: &Gguf) -> Result<Self> {
+        gguf::read(file)
+    }
+
+    /// Names and texts of the files of a model folder that mean the tokenizer of a GGUF file.
+    pub fn files_of_gguf(file: &Gguf) -> Result<[(&'static str, String); 2]> {
+        gguf::files(file)
     }
 
     /// Tokens of `text`. Special tokens written in the text are recognised; `add_special_tokens`

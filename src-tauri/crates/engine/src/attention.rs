@@ -8,7 +8,7 @@ use crate::linear::{self, Linear};
 use crate::norm::HeadNorm;
 use crate::parameter::Parameter;
 use crate::spec::{ModelSpec, QkvProjection};
-use attune_kernels::{Attention, Rotation, rope};
+use attune_kernels::{Attention, ComputeType, Rotation, rope};
 use candle_core::{D, Tensor};
 
 /// `o(attention(rope(norm(q)), rope(norm(k)), v))`
@@ -59,6 +59,7 @@ impl SelfAttention {
                 scale: spec.attention_scale as f32,
                 window: spec.layers[layer].window,
                 softcap: spec.attention_softcap.map(|cap| cap as f32),
+                compute: ComputeType::F32,
             },
             rope: spec.layers[layer].rope,
         })
@@ -75,7 +76,7 @@ impl SelfAttention {
         let mut projected = Vec::with_capacity(3);
         let mut saved_qkv = Vec::with_capacity(3);
         for linear in &self.qkv {
-            let (y, saved) = linear.forward(x)?;
+            let (y, saved) = linear.forward(x, context.products)?;
             projected.push(y);
             saved_qkv.push(saved);
         }
@@ -106,7 +107,7 @@ impl SelfAttention {
                 self.heads.cached(&q, context.spans, &keys_and_values)?
             }
         };
-        let (y, saved_o) = self.o.forward(&mixed)?;
+        let (y, saved_o) = self.o.forward(&mixed, context.products)?;
         let saved = Saved {
             raw,
             q,
@@ -216,6 +217,13 @@ impl SelfAttention {
     fn widths(&self) -> (usize, usize) {
         let d = self.heads.head_dim;
         (self.heads.query_heads * d, self.heads.key_value_heads * d)
+    }
+
+    /// Sets what the products are computed in.
+    pub(crate) fn set_compute_type(&mut self, compute: ComputeType) {
+        self.heads.compute = compute;
+        self.linears_mut()
+            .for_each(|linear| linear.compute = compute);
     }
 
     pub(crate) fn linears(&self) -> impl Iterator<Item = &Linear> {

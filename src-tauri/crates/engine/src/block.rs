@@ -3,13 +3,13 @@
 use crate::Result;
 use crate::attention::{self, SelfAttention};
 use crate::cache::LayerCache;
-use crate::linear::Linear;
-use crate::mlp::{self, Mlp};
+use crate::feed_forward::{self, FeedForward};
+use crate::linear::{Linear, Products};
 use crate::norm::Norm;
 use crate::parameter::Parameter;
 use crate::rotary::{Angles, Tables};
 use crate::spec::{ModelSpec, Residual};
-use attune_kernels::{Span, add, add_scaled, scaled};
+use attune_kernels::{ComputeType, Span, add, add_scaled, scaled};
 use candle_core::Tensor;
 
 /// `m = x + attention(norm(x))`, then `m + mlp(norm(m))`; each norm may stand after the part, on
@@ -17,7 +17,7 @@ use candle_core::Tensor;
 pub(crate) struct Block {
     norms: Norms,
     attention: SelfAttention,
-    mlp: Mlp,
+    mlp: FeedForward,
     residual: Residual,
     /// Factor on what the parts add.
     scale: f32,
@@ -38,6 +38,7 @@ pub(crate) struct Context<'a> {
     pub(crate) positions: &'a [u32],
     /// One for each of the spec's rotary embeddings.
     pub(crate) angles: &'a [Angles],
+    pub(crate) products: Products,
 }
 
 impl Context<'_> {
@@ -58,7 +59,7 @@ pub(crate) struct Saved {
     attended: Option<Tensor>,
     transformed: Option<Tensor>,
     attention: attention::Saved,
-    mlp: mlp::Saved,
+    mlp: feed_forward::Saved,
 }
 
 impl Block {
@@ -79,7 +80,7 @@ impl Block {
                 after_mlp: norm(after_mlp)?,
             },
             attention: SelfAttention::build(spec, layer, take)?,
-            mlp: Mlp::build(spec, take)?,
+            mlp: FeedForward::build(spec, layer, take)?,
             residual: spec.residual,
             scale: spec.residual_scale as f32,
         })
@@ -97,6 +98,7 @@ impl Block {
         let (attended, attention) = self.attention.forward(&h, context, caches)?;
         let (attended, kept_attended) = after(self.norms.after_attention.as_ref(), attended)?;
         let middle = self.sum(x, &attended)?;
+        drop(attended);
         let (mlp_input, kept_middle) = match self.residual {
             Residual::Sequential => {
                 drop(h);
@@ -106,7 +108,7 @@ impl Block {
             Residual::Parallel => (through(self.norms.before_mlp.as_ref(), x)?, None),
             Residual::ParallelOneNorm => (h, None),
         };
-        let (transformed, mlp) = self.mlp.forward(&mlp_input)?;
+        let (transformed, mlp) = self.mlp.forward(&mlp_input, context.products)?;
         let (transformed, kept_transformed) = after(self.norms.after_mlp.as_ref(), transformed)?;
         let y = self.sum(&middle, &transformed)?;
         let saved = Saved {
@@ -202,14 +204,26 @@ impl Block {
         })
     }
 
-    /// The linear layers, in the order of the computation.
+    /// The linear layers that an adapter can stand beside, in the order of the computation.
     pub(crate) fn linears(&self) -> impl Iterator<Item = &Linear> {
-        self.attention.linears().chain(self.mlp.linears())
+        self.attention.linears().chain(self.mlp.linears(true))
     }
 
-    /// The linear layers, in the order of the computation.
+    /// Sets what the products are computed in.
+    pub(crate) fn set_compute_type(&mut self, compute: ComputeType) {
+        self.attention.set_compute_type(compute);
+        for adaptable in [true, false] {
+            self.mlp
+                .linears_mut(adaptable)
+                .for_each(|linear| linear.compute = compute);
+        }
+    }
+
+    /// The linear layers that an adapter can stand beside, in the order of the computation.
     pub(crate) fn linears_mut(&mut self) -> impl Iterator<Item = &mut Linear> {
-        self.attention.linears_mut().chain(self.mlp.linears_mut())
+        self.attention
+            .linears_mut()
+            .chain(self.mlp.linears_mut(true))
     }
 
     pub(crate) fn visit<'a>(&'a self, visit: &mut dyn FnMut(&'a Parameter)) {
@@ -217,7 +231,7 @@ impl Block {
         if let Some(norm) = &norms.before_attention {
             norm.visit(visit);
         }
-        for linear in self.linears() {
+        for linear in self.linears().chain(self.mlp.linears(false)) {
             linear.visit(visit);
         }
         for norm in self.attention.norms() {
@@ -237,6 +251,9 @@ impl Block {
             norm.visit_mut(visit)?;
         }
         for linear in self.linears_mut() {
+            linear.visit_mut(visit)?;
+        }
+        for linear in self.mlp.linears_mut(false) {
             linear.visit_mut(visit)?;
         }
         for norm in self.attention.norms_mut() {

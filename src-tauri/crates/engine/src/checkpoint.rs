@@ -100,7 +100,7 @@ pub(crate) fn save(
         if decoder.lora().is_some() {
             decoder.write_adapter(folder)?;
         } else {
-            weights::save(&folder.join("model.safetensors"), decoder.base_tensors()?)?;
+            weights::save(&folder.join("model.safetensors"), decoder.stored_base())?;
             let config = decoder.spec().to_config("float32");
             files::write(&folder.join("config.json"), &json(&config)?)?;
         }
@@ -120,6 +120,7 @@ pub(crate) fn restore(
     checkpoints: &Path,
     decoder: &mut Decoder,
     optimizer: OptimizerKind,
+    paged: bool,
     fingerprint: &str,
 ) -> Result<Option<(Optimizer, State)>> {
     let Some(folder) = pointed(checkpoints, "last")? else {
@@ -138,7 +139,9 @@ pub(crate) fn restore(
             &folder,
         )?;
     }
-    let optimizer = Optimizer::load(&folder.join("optimizer.safetensors"), decoder, optimizer)?;
+    let pages = paged.then_some(checkpoints);
+    let path = folder.join("optimizer.safetensors");
+    let optimizer = Optimizer::load(&path, decoder, optimizer, pages)?;
     Ok(Some((optimizer, state)))
 }
 

@@ -112,6 +112,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A name that no held adapter has.
+    #[error("no adapter named `{name}` is held; {held}")]
+    UnknownAdapter {
+        /// The name asked for.
+        name: String,
+        /// Those that are.
+        held: String,
+    },
     /// A checkpoint belongs to another run.
     #[error("the checkpoint `{}` cannot continue this run: {reason}", folder.display())]
     CheckpointMismatch {
@@ -120,6 +128,17 @@ pub enum Error {
         /// What differs.
         reason: String,
     },
+    /// The model's head is another than what is asked of it.
+    #[error("this model {has} and {lacks}")]
+    OtherHead {
+        /// What the model does.
+        has: &'static str,
+        /// What it does not do.
+        lacks: &'static str,
+    },
+    /// The labels of samples or of a head make no sense together.
+    #[error("the labels do not fit: {0}")]
+    BadLabels(String),
     /// There is nothing to learn from or nothing to learn with.
     #[error("nothing to train: {0}")]
     NothingToTrain(String),
@@ -171,7 +190,10 @@ impl Error {
             Self::UnknownModule { .. } => "adapter-unknown-module",
             Self::UnsupportedAdapter { .. } => "adapter-unsupported",
             Self::BadAdapterSetting { .. } => "adapter-bad-setting",
+            Self::UnknownAdapter { .. } => "adapter-unknown",
             Self::CheckpointMismatch { .. } => "checkpoint-mismatch",
+            Self::OtherHead { .. } => "model-other-head",
+            Self::BadLabels(_) => "bad-labels",
             Self::NothingToTrain(_) => "nothing-to-train",
             Self::Diverged { .. } => "training-diverged",
             Self::TokenOutsideVocabulary { .. } => "token-outside-vocabulary",
@@ -193,7 +215,7 @@ impl Error {
             }
             Self::BadConfig { .. } => "Download the file again, or correct it.",
             Self::Unsupported { .. } => {
-                "Choose a Llama, SmolLM, Mistral, Qwen2, Qwen3, Gemma, Phi-3 or 4, OLMo2, Granite, StableLM or Pythia model."
+                "Choose a Llama, SmolLM, Mistral, Mixtral, Qwen2, Qwen3, Gemma, Phi-3 or 4, OLMo2, Granite, StableLM or Pythia model."
             }
             Self::NoWeights { .. } => {
                 "Download the model's safetensors files; pickle files (.bin, .pt) are never read."
@@ -212,9 +234,14 @@ impl Error {
                 "Choose a LoRA, rsLoRA or DoRA adapter, or merge this one with PEFT and open the merged model."
             }
             Self::BadAdapterSetting { .. } => "Correct the setting, or leave it out.",
+            Self::UnknownAdapter { .. } => "Add the adapter first, or choose one that is held.",
             Self::CheckpointMismatch { .. } => {
                 "Start a new experiment, or restore the dataset and settings it began with."
             }
+            Self::OtherHead { .. } => {
+                "Choose a language model to write text, and a model with a classification head to score labels."
+            }
+            Self::BadLabels(_) => "Correct the label columns, or choose another kind of problem.",
             Self::NothingToTrain(_) => "Check the dataset's answer column and the maximum length.",
             Self::Diverged { .. } => {
                 "Lower the learning rate or set gradient_clip, and continue from the last checkpoint."

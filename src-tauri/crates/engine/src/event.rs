@@ -2,6 +2,7 @@
 //! feed the charts.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use ts_rs::TS;
 
 /// One thing that happened.
@@ -32,7 +33,7 @@ pub enum TrainEvent {
         step: u64,
         /// Epochs done.
         epoch: f64,
-        /// Mean loss of the step's trained tokens, in nats.
+        /// Mean loss of the step: in nats over its trained tokens, or what another objective says.
         loss: f64,
         /// After the schedule.
         learning_rate: f64,
@@ -44,17 +45,26 @@ pub enum TrainEvent {
         tokens_per_second: f64,
         /// Largest resident size of the process so far, in bytes.
         peak_memory: u64,
+        /// What else the objective measured, by the names TRL and transformers log it under:
+        /// `rewards/margins`, `rewards/accuracies`, `accuracy`, `mse`, …
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        #[ts(as = "Option<BTreeMap<String, f64>>", optional)]
+        metrics: BTreeMap<String, f64>,
     },
     /// The held-out samples were measured.
     Evaluation {
         /// Steps done.
         step: u64,
-        /// Mean loss of the trained tokens, in nats.
+        /// Mean loss of the trained tokens, in nats, or what another objective says.
         loss: f64,
-        /// `e^loss`.
+        /// `e^loss`: the perplexity where tokens are predicted.
         perplexity: f64,
         /// Whether it is the lowest so far.
         best: bool,
+        /// As with a step.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        #[ts(as = "Option<BTreeMap<String, f64>>", optional)]
+        metrics: BTreeMap<String, f64>,
     },
     /// A checkpoint is on disk.
     Checkpoint {

@@ -1,20 +1,34 @@
-//! The memory of a training step, predicted from sizes alone.
+//! The memory of a run, predicted from sizes alone.
 //!
-//! The parts follow what `block`, `linear`, `optimizer` and the chunked cross-entropy keep; every
-//! activation is f32.
+//! What lies in memory for the whole run (weights, adapter, gradients, the optimiser's states) is
+//! counted to the byte. What comes and goes is counted at the moments when most of it is there:
+//! the cross-entropy, the backward of the topmost block, the optimiser's step, an evaluation, an
+//! answer, a checkpoint. The fullest of them is the peak. Every activation is f32.
 
-use crate::spec::{LinearShape, MlpKind, ModelSpec, NormPlacement, QkvProjection, Residual};
+mod block;
+mod sizes;
+
+use crate::spec::ModelSpec;
 use crate::{LoraConfig, LoraInit, OptimizerKind, Result, WeightType};
+use block::PerToken;
 
 /// Bytes of an f32.
 const F32: u64 = 4;
 /// Numbers of logits that exist at once; their gradients take their place: see
 /// `kernels::cross_entropy`.
 const LOGIT_CHUNK: u64 = 12 * 1024 * 1024;
-/// The program itself: code, tokenizer, allocator.
-const PROGRAM: u64 = 60_000_000;
+/// Rows of a chunk of logits, at least and at most.
+const CHUNK_ROWS: (u64, u64) = (8, 1024);
+/// Most numbers that stay packed of a product's left side, by all threads together: see
+/// `kernels::gemm`.
+const PACKED: u64 = 4 * 1024 * 1024;
+/// What lies in small blocks and in the pages between them, and code that only a run touches.
+/// Large blocks leave nothing unused: see `allocator`. Measured: 14 to 17 MB, whatever the run.
+const SMALL: u64 = 15_000_000;
+/// The program before it loads a model: code and tokenizer.
+const PROGRAM: u64 = 45_000_000;
 
-/// What decides the memory of a step.
+/// What decides the memory of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Workload<'a> {
     /// The adapter; absent where every weight is trained.
@@ -27,9 +41,24 @@ pub struct Workload<'a> {
     pub tokens: u64,
     /// Whether blocks keep only their input.
     pub recompute: bool,
+    /// Tokens of the largest batch of an evaluation; 0 without one.
+    pub evaluation_tokens: u64,
+    /// Answers generated at once while the run goes on; none without.
+    pub answers: Option<Answers>,
 }
 
-/// Bytes by part.
+/// Prompts that are answered together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answers {
+    /// How many.
+    pub sequences: u64,
+    /// Tokens of each prompt.
+    pub prompt: u64,
+    /// Tokens of prompt and answer together.
+    pub length: u64,
+}
+
+/// Bytes by part, at the moment when their sum is the largest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Footprint {
     /// The model.
@@ -40,18 +69,43 @@ pub struct Footprint {
     pub gradients: u64,
     /// What the optimiser remembers.
     pub optimizer: u64,
-    /// What the backward wants, and the intermediate values of the block at work.
+    /// What the backward wants.
     pub activations: u64,
-    /// A chunk of logits.
+    /// Intermediate values of the block at work.
+    pub block: u64,
+    /// A chunk of logits, with the rows it is made from.
     pub logits: u64,
-    /// The program.
+    /// Keys and values of answers.
+    pub cache: u64,
+    /// A copy that the optimiser or a checkpoint makes of one tensor.
+    pub copy: u64,
+    /// What matrix kernels keep packed.
+    pub kernels: u64,
+    /// Small blocks.
+    pub small: u64,
+    /// The program before it loads the model.
     pub program: u64,
 }
 
+/// What comes and goes, at one moment.
+#[derive(Debug, Clone, Copy, Default)]
+struct Moment {
+    activations: u64,
+    block: u64,
+    logits: u64,
+    cache: u64,
+    copy: u64,
+}
+
+impl Moment {
+    fn total(&self) -> u64 {
+        self.activations + self.block + self.logits + self.cache + self.copy
+    }
+}
+
 impl Footprint {
-    /// Predicts a step. Refuses an adapter whose patterns are none.
+    /// Predicts a run. Refuses an adapter whose patterns are none.
     pub fn of(spec: &ModelSpec, work: &Workload<'_>) -> Result<Self> {
-        let parameters = spec.parameter_count();
         let shapes = spec.trained_shapes(work.lora)?;
         let trained = count(&shapes);
         let (weights, adapter) = match work.lora {
@@ -60,41 +114,164 @@ impl Footprint {
                 (spec.frozen_bytes(work.weights), 2 * trained * F32)
             }
             Some(_) => (spec.frozen_bytes(work.weights), trained * F32),
-            None => (parameters * F32, 0),
-        };
-        // Our matrix kernels widen smaller weights while they pack them; elsewhere it is done one
-        // matrix at a time.
-        let packs = cfg!(target_arch = "x86_64");
-        let widened = if work.lora.is_some() && !work.weights.is_f32() && !packs {
-            let linears = spec.linears();
-            let matrices = linears.iter().map(|linear| linear.out * linear.input);
-            let largest = matrices.chain([spec.hidden_size * spec.vocab_size]).max();
-            largest.unwrap_or(0) as u64 * F32
-        } else {
-            0
+            None => (trained * F32, 0),
         };
         let states = shapes.iter().map(|shape| work.optimizer.state_bytes(shape));
+        let peak = moments(spec, work, &shapes)?
+            .into_iter()
+            .max_by_key(Moment::total)
+            .unwrap_or_default();
         Ok(Self {
             weights,
             adapter,
             gradients: trained * F32,
             optimizer: states.sum(),
-            activations: work.tokens * activations_per_token(spec, work)? * F32 + widened,
-            logits: (work.tokens * spec.vocab_size as u64).min(LOGIT_CHUNK) * F32,
+            activations: peak.activations,
+            block: peak.block + widened(spec, work),
+            logits: peak.logits,
+            cache: peak.cache,
+            copy: peak.copy,
+            kernels: kernels(spec, work),
+            small: SMALL,
             program: PROGRAM,
         })
     }
 
+    /// The parts by the names that people read, in a fixed order.
+    pub fn parts(&self) -> [(&'static str, u64); 12] {
+        [
+            ("Weights", self.weights),
+            ("Adapter", self.adapter),
+            ("Gradients", self.gradients),
+            ("Optimiser", self.optimizer),
+            ("Activations", self.activations),
+            ("Block at work", self.block),
+            ("Logits", self.logits),
+            ("Cache", self.cache),
+            ("Copies", self.copy),
+            ("Kernels", self.kernels),
+            ("Small blocks", self.small),
+            ("Program", self.program),
+        ]
+    }
+
     /// The sum of all parts.
     pub fn total(&self) -> u64 {
-        self.weights
-            + self.adapter
-            + self.gradients
-            + self.optimizer
-            + self.activations
-            + self.logits
-            + self.program
+        self.parts().iter().map(|(_, bytes)| bytes).sum()
     }
+}
+
+/// The moments at which most is there.
+fn moments(spec: &ModelSpec, work: &Workload<'_>, shapes: &[Vec<usize>]) -> Result<Vec<Moment>> {
+    let token = PerToken::of(spec, work.lora)?;
+    let layers = spec.num_hidden_layers as u64;
+    let bytes = |tokens: u64, numbers: u64| tokens * numbers * F32;
+    let of_a_block = token.kept + token.adapters.div_ceil(layers.max(1));
+    let (kept, again) = if work.recompute {
+        // The inputs of all blocks, and one block computed again beside its input.
+        (layers * token.stream, of_a_block - token.stream)
+    } else {
+        (layers * token.kept + token.adapters, 0)
+    };
+    let n = work.tokens;
+    let activations = bytes(n, kept);
+    let mut moments = vec![
+        // Cross-entropy: the stream above the blocks, its rows that count, their norm and its
+        // gradient.
+        Moment {
+            activations,
+            block: bytes(n, token.stream),
+            logits: logits(spec, n) + bytes(n, 3 * token.stream),
+            ..Moment::default()
+        },
+        Moment {
+            activations,
+            block: bytes(n, again + token.backward),
+            ..Moment::default()
+        },
+        Moment {
+            copy: largest_copy(work, shapes),
+            ..Moment::default()
+        },
+    ];
+    if work.recompute {
+        moments.push(Moment {
+            activations,
+            block: bytes(n, token.stream + again + token.forward),
+            ..Moment::default()
+        });
+    }
+    // Without a backward a block's values go as soon as it is done.
+    let forward = |tokens: u64, cache: u64| Moment {
+        block: bytes(tokens, of_a_block + token.forward),
+        cache,
+        ..Moment::default()
+    };
+    let evaluated = work.evaluation_tokens;
+    moments.push(forward(evaluated, 0));
+    moments.push(Moment {
+        block: bytes(evaluated, token.stream),
+        logits: logits(spec, evaluated) + bytes(evaluated, 2 * token.stream),
+        ..Moment::default()
+    });
+    if let Some(answers) = work.answers {
+        // Buffers grow by doubling: see `cache`.
+        let positions = answers.length.max(64).next_power_of_two();
+        let rows = answers.sequences * positions * layers;
+        let cache = bytes(rows, 2 * spec.key_width() as u64);
+        moments.push(forward(answers.sequences * answers.prompt, cache));
+        moments.push(Moment {
+            cache,
+            // The scores and the copy that the sampler takes.
+            logits: 2 * bytes(answers.sequences, spec.vocab_size as u64),
+            ..Moment::default()
+        });
+    }
+    Ok(moments)
+}
+
+/// Bytes of the logits of so many rows that exist at once.
+fn logits(spec: &ModelSpec, rows: u64) -> u64 {
+    let vocabulary = spec.vocab_size as u64;
+    let most = (LOGIT_CHUNK / vocabulary.max(1)).clamp(CHUNK_ROWS.0, CHUNK_ROWS.1);
+    // Chunks are cut evenly.
+    let rows = rows.max(1);
+    rows.div_ceil(rows.div_ceil(most)) * vocabulary * F32
+}
+
+/// The largest copy that is made beside what a run holds: Adafactor's change of a matrix, or the
+/// tensor that a checkpoint writes. States of 8 bits are all turned into tensors before that.
+fn largest_copy(work: &Workload<'_>, shapes: &[Vec<usize>]) -> u64 {
+    let states = |shape: &Vec<usize>| work.optimizer.state_bytes(shape);
+    let weights = |shape: &Vec<usize>| shape.iter().product::<usize>() as u64 * F32;
+    let all_states = if work.optimizer == OptimizerKind::AdamW8bit {
+        shapes.iter().map(states).sum()
+    } else {
+        0
+    };
+    let largest_weights = shapes.iter().map(weights).max().unwrap_or(0);
+    let largest_states = shapes.iter().map(states).max().unwrap_or(0);
+    largest_weights.max(all_states + largest_states)
+}
+
+/// Our matrix kernels widen smaller weights while they pack them; elsewhere it is done one matrix
+/// at a time.
+fn widened(spec: &ModelSpec, work: &Workload<'_>) -> u64 {
+    let packs = cfg!(target_arch = "x86_64");
+    if packs || work.lora.is_none() || work.weights.is_f32() {
+        return 0;
+    }
+    let linears = spec.linears();
+    let matrices = linears.iter().map(|linear| linear.out * linear.input);
+    let largest = matrices.chain([spec.hidden_size * spec.vocab_size]).max();
+    largest.unwrap_or(0) as u64 * F32
+}
+
+/// The left side of the widest product, or as much of it as is packed at once.
+fn kernels(spec: &ModelSpec, work: &Workload<'_>) -> u64 {
+    let sizes = [spec.vocab_size, spec.intermediate_size, spec.hidden_size];
+    let widest = sizes.into_iter().max().unwrap_or(0) as u64;
+    (work.tokens * widest).min(PACKED) * F32
 }
 
 /// Weights in tensors of these shapes.
@@ -103,149 +280,6 @@ fn count(shapes: &[Vec<usize>]) -> u64 {
         .iter()
         .map(|shape| shape.iter().product::<usize>() as u64)
         .sum()
-}
-
-/// Numbers kept for a token over all blocks, with those in flight in one.
-fn activations_per_token(spec: &ModelSpec, work: &Workload<'_>) -> Result<u64> {
-    let hidden = spec.hidden_size as u64;
-    let middle = spec.intermediate_size as u64;
-    let queries = (spec.num_attention_heads * spec.head_dim) as u64;
-    let keys = (spec.num_key_value_heads * spec.head_dim) as u64;
-    // What enters the activation, and what its gradient and product take besides.
-    let (entering, leaving) = match spec.mlp {
-        MlpKind::Gated | MlpKind::GatedFused => (2 * middle, 4 * middle),
-        MlpKind::Plain => (middle, 3 * middle),
-    };
-    // The block's input and its middle, q, k, v, the mixed values, what enters the activation.
-    let mut block = 2 * hidden + 2 * queries + 2 * keys + entering;
-    if spec.residual != Residual::Sequential {
-        block -= hidden;
-    }
-    // What norms after a part, and those of q and k, read.
-    if spec.norm_placement != NormPlacement::Before {
-        block += 2 * hidden;
-    }
-    if spec.qk_norm.is_some() {
-        block += queries + keys;
-    }
-    // In flight in a backward: gradients of the same, the activated product and its gradient.
-    let mut flight = 4 * hidden + 2 * queries + 2 * keys + leaving;
-    // Gradients of parts beside that of the fused matrix's result.
-    if spec.qkv != QkvProjection::Separate || spec.mlp == MlpKind::GatedFused {
-        flight += (queries + 2 * keys).max(2 * middle);
-    }
-    let layers = spec.num_hidden_layers as u64;
-    // What the adapters of all blocks keep: u, and with a magnitude the sum it is set on.
-    let mut adapters = 0;
-    if let Some(lora) = work.lora {
-        for (name, out, _) in spec.adapted_linears() {
-            if lora.target_modules.contains(&name)? {
-                let sum = if lora.use_dora { out } else { 0 };
-                adapters += (lora.rank(&name)? + sum) as u64;
-            }
-        }
-        // Of an input: its dropped copy, what goes back to it before and after the dropout, and
-        // the sum with the base's; of an output, a gradient on the sum.
-        flight += if lora.lora_dropout > 0.0 {
-            4 * middle
-        } else {
-            0
-        };
-        flight += if lora.use_dora { middle } else { 0 };
-    }
-    Ok(if work.recompute {
-        layers * hidden + block + adapters.div_ceil(layers.max(1)) + flight
-    } else {
-        layers * block + adapters + flight
-    })
-}
-
-impl ModelSpec {
-    /// Name, outputs and inputs of each linear layer of the blocks.
-    fn adapted_linears(&self) -> impl Iterator<Item = (String, usize, usize)> {
-        let linears = self.linears();
-        (0..self.num_hidden_layers).flat_map(move |layer| {
-            let named = |linear: &LinearShape| {
-                let name = self.in_layer(layer, linear.name);
-                (name, linear.out, linear.input)
-            };
-            linears.iter().map(named).collect::<Vec<_>>()
-        })
-    }
-
-    /// The shapes of what is trained: the adapter's matrices and what it trains whole, or every
-    /// weight.
-    fn trained_shapes(&self, lora: Option<&LoraConfig>) -> Result<Vec<Vec<usize>>> {
-        let Some(lora) = lora else {
-            return Ok(self.tensors().into_iter().map(|(_, shape)| shape).collect());
-        };
-        let mut shapes = Vec::new();
-        for (name, out, input) in self.adapted_linears() {
-            if lora.target_modules.contains(&name)? {
-                let r = lora.rank(&name)?;
-                shapes.extend([vec![r, input], vec![out, r]]);
-                if lora.use_dora {
-                    shapes.push(vec![out]);
-                }
-            }
-        }
-        let (embedding, head) = (
-            lora.saves(self.embedding_name().trim_end_matches(".weight")),
-            lora.saves(self.head_name().trim_end_matches(".weight")),
-        );
-        let matrices = if self.tie_word_embeddings {
-            usize::from(embedding || head)
-        } else {
-            usize::from(embedding) + usize::from(head)
-        };
-        shapes.extend(vec![vec![self.vocab_size, self.hidden_size]; matrices]);
-        Ok(shapes)
-    }
-
-    /// Bytes of a frozen model, exactly.
-    pub fn frozen_bytes(&self, weights: WeightType) -> u64 {
-        let outside = [self.embedding_name(), self.head_name()];
-        let tensors = self.tensors().into_iter();
-        tensors
-            .map(|(name, shape)| match shape[..] {
-                [rows, columns] if outside.contains(&name) => {
-                    (rows * columns * weights.float().size_in_bytes()) as u64
-                }
-                [rows, columns] => weights.linear_bytes(rows, columns),
-                _ => shape.iter().product::<usize>() as u64 * F32,
-            })
-            .sum()
-    }
-
-    /// Weights of an adapter, with what it trains whole.
-    pub fn adapter_parameters(&self, lora: &LoraConfig) -> Result<u64> {
-        Ok(count(&self.trained_shapes(Some(lora))?))
-    }
-
-    /// Bytes of a checkpoint: what is trained, in f32, and what the optimiser remembers of it.
-    pub fn checkpoint_bytes(
-        &self,
-        lora: Option<&LoraConfig>,
-        optimizer: OptimizerKind,
-    ) -> Result<u64> {
-        let shapes = self.trained_shapes(lora)?;
-        let states = shapes.iter().map(|shape| optimizer.state_bytes(shape));
-        // PiSSA's adapter is saved with twice its rank.
-        let doubled = lora.is_some_and(|lora| lora.init_lora_weights == LoraInit::Pissa);
-        let copies = if doubled { 2 } else { 1 };
-        Ok(copies * count(&shapes) * F32 + states.sum::<u64>())
-    }
-
-    /// Weights of the matrices that every token passes: all but the embedding, the head once.
-    pub fn matrix_parameters(&self) -> u64 {
-        let embedding = (self.vocab_size * self.hidden_size) as u64;
-        self.parameter_count()
-            - if self.tie_word_embeddings {
-                0
-            } else {
-                embedding
-            }
-    }
 }
 
 #[cfg(test)]
@@ -360,6 +394,8 @@ mod tests {
             weights: WeightType::Float(DType::F32),
             tokens: 1024,
             recompute: false,
+            evaluation_tokens: 0,
+            answers: None,
         };
         let total = |work: &Workload<'_>| Footprint::of(&spec, work).unwrap().total();
         let recomputed = Workload {

@@ -1,6 +1,7 @@
 //! Generation: several prompts at once, each with a cache of its own.
 
-use crate::cache::Cache;
+use crate::cache::{Cache, PromptCache};
+use crate::linear::Products;
 use crate::{Decoder, Result};
 use attune_data::{TokenStream, Tokenizer};
 use candle_core::{DType, Device, Tensor};
@@ -96,26 +97,77 @@ pub fn generate(
     cancel: &AtomicBool,
     on_text: &mut dyn FnMut(usize, &str),
 ) -> Result<Vec<Completion>> {
-    let mut completions: Vec<Option<Completion>> = vec![None; prompts.len()];
-    let mut running = Vec::new();
+    let mut running = Vec::with_capacity(prompts.len());
     for (index, prompt) in prompts.iter().enumerate() {
-        let seed = options.seed.wrapping_add(index as u64);
-        running.push(Running {
-            index,
-            cache: decoder.cache()?,
-            // A model without a first token still needs something to begin from.
-            pending: if prompt.is_empty() {
-                vec![tokenizer.bos_token().or(tokenizer.eos_token()).unwrap_or(0)]
-            } else {
-                prompt.clone()
-            },
-            seen: prompt.clone(),
-            sampler: LogitsProcessor::from_sampling(seed, sampling(options)),
-            stream: tokenizer.stream(),
-            text: StopText::new(options.stop_strings.clone()),
-            tokens: Vec::new(),
-        });
+        let prompt = not_empty(prompt, tokenizer);
+        let cache = decoder.cache()?;
+        running.push(Running::start(index, prompt, cache, tokenizer, options));
     }
+    let mut completions: Vec<Option<Completion>> = vec![None; prompts.len()];
+    run(
+        decoder,
+        tokenizer,
+        running,
+        options,
+        cancel,
+        on_text,
+        &mut |index, completion, _| {
+            completions[index] = Some(completion);
+        },
+    )?;
+    Ok(completions.into_iter().flatten().collect())
+}
+
+/// Answers a prompt that may go on where an earlier one, or its answer, ended: what `known` holds of
+/// it is not fed again, and what the model has seen by the end is kept there.
+pub fn generate_on(
+    decoder: &Decoder,
+    tokenizer: &Tokenizer,
+    prompt: &[u32],
+    known: &mut PromptCache,
+    options: &SamplingOptions,
+    cancel: &AtomicBool,
+    on_text: &mut dyn FnMut(&str),
+) -> Result<Completion> {
+    let prompt = not_empty(prompt, tokenizer);
+    let cache = known.begin(decoder, &prompt)?;
+    let running = vec![Running::start(0, prompt, cache, tokenizer, options)];
+    let mut answer = None;
+    run(
+        decoder,
+        tokenizer,
+        running,
+        options,
+        cancel,
+        &mut |_, text| on_text(text),
+        &mut |_, completion, cache| {
+            known.keep(cache);
+            answer = Some(completion);
+        },
+    )?;
+    answer.ok_or_else(|| candle_core::Error::Msg("a prompt was not answered".to_owned()).into())
+}
+
+/// A model without a first token still needs something to begin from.
+fn not_empty(prompt: &[u32], tokenizer: &Tokenizer) -> Vec<u32> {
+    if prompt.is_empty() {
+        vec![tokenizer.bos_token().or(tokenizer.eos_token()).unwrap_or(0)]
+    } else {
+        prompt.to_vec()
+    }
+}
+
+/// Runs all to their ends. `on_end` is told each answer, and what the model has seen of it.
+fn run(
+    decoder: &Decoder,
+    tokenizer: &Tokenizer,
+    mut running: Vec<Running<'_>>,
+    options: &SamplingOptions,
+    cancel: &AtomicBool,
+    on_text: &mut dyn FnMut(usize, &str),
+    on_end: &mut dyn FnMut(usize, Completion, Cache),
+) -> Result<()> {
+    let mut products = Products::Exact;
     while !running.is_empty() {
         let logits = {
             let (pending, mut caches): (Vec<&[u32]>, Vec<&mut Cache>) = running
@@ -123,7 +175,7 @@ pub fn generate(
                 .map(|one| (one.pending.as_slice(), &mut one.cache))
                 .unzip();
             decoder
-                .advance(&pending, &mut caches)?
+                .advance(&pending, &mut caches, products)?
                 .to_device(&Device::Cpu)?
                 .to_dtype(DType::F32)?
         };
@@ -141,17 +193,40 @@ pub fn generate(
             match ended {
                 Some(stop_reason) => {
                     let index = one.index;
-                    completions[index] = Some(one.complete(stop_reason, on_text));
+                    let (completion, cache) = one.complete(stop_reason, on_text);
+                    on_end(index, completion, cache);
                 }
                 None => still.push(one),
             }
         }
         running = still;
+        products = Products::Rounded;
     }
-    Ok(completions.into_iter().flatten().collect())
+    Ok(())
 }
 
-impl Running<'_> {
+impl<'a> Running<'a> {
+    /// A prompt of one token or more, of which `cache` may hold the beginning.
+    fn start(
+        index: usize,
+        prompt: Vec<u32>,
+        cache: Cache,
+        tokenizer: &'a Tokenizer,
+        options: &SamplingOptions,
+    ) -> Self {
+        let seed = options.seed.wrapping_add(index as u64);
+        Self {
+            index,
+            pending: prompt[cache.len()..].to_vec(),
+            cache,
+            seen: prompt,
+            sampler: LogitsProcessor::from_sampling(seed, sampling(options)),
+            stream: tokenizer.stream(),
+            text: StopText::new(options.stop_strings.clone()),
+            tokens: Vec::new(),
+        }
+    }
+
     fn choose(&mut self, logits: &Tensor, options: &SamplingOptions) -> Result<u32> {
         let logits = if options.repetition_penalty == 1.0 {
             logits.clone()
@@ -207,7 +282,7 @@ impl Running<'_> {
         mut self,
         stop_reason: StopReason,
         on_text: &mut dyn FnMut(usize, &str),
-    ) -> Completion {
+    ) -> (Completion, Cache) {
         let index = self.index;
         let on_text = &mut |text: &str| on_text(index, text);
         let mut stop_reason = stop_reason;
@@ -219,11 +294,12 @@ impl Running<'_> {
                 self.text.release(on_text);
             }
         }
-        Completion {
+        let completion = Completion {
             text: self.text.text,
             tokens: self.tokens,
             stop_reason,
-        }
+        };
+        (completion, self.cache)
     }
 }
 

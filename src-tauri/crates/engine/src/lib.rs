@@ -6,6 +6,7 @@
 //! gradients of its own trainable parameters and returns the gradient of its input. Frozen
 //! parameters get none. Nothing here knows the store, the network or a user's folder.
 
+mod allocator;
 mod attention;
 mod block;
 mod cache;
@@ -13,7 +14,10 @@ mod checkpoint;
 mod decoder;
 mod error;
 mod event;
+mod experts;
+mod feed_forward;
 mod files;
+mod fingerprint;
 mod footprint;
 mod generate;
 mod linear;
@@ -21,8 +25,10 @@ mod lora;
 mod memory;
 mod mlp;
 mod norm;
+mod objective;
 mod optimizer;
 mod parameter;
+mod pieces;
 mod plan;
 mod priority;
 mod rotary;
@@ -34,24 +40,34 @@ mod train;
 mod weight_type;
 mod weights;
 
+pub use allocator::Allocator;
+pub use attune_kernels::{ComputeType, GgmlType};
+pub use cache::PromptCache;
 pub use candle_core::{DType, Device};
 pub use checkpoint::{CheckpointInfo, best as best_checkpoint, last as last_checkpoint};
 pub use decoder::{Decoder, Noise, ParameterCounts};
 pub use error::{Error, Result};
 pub use event::TrainEvent;
-pub use footprint::{Footprint, Workload};
-pub use generate::{Completion, SamplingOptions, StopReason, generate};
+pub use footprint::{Answers, Footprint, Workload};
+pub use generate::{Completion, SamplingOptions, StopReason, generate, generate_on};
 pub use lora::{LoraConfig, LoraInit, TargetModules};
 pub use memory::peak_memory;
+pub use objective::{
+    Kto, KtoOptions, Measurement, NextToken, Objective, PairLogProbabilities, PairLoss, Preference,
+    PreferenceLoss, PreferenceOptions, Preparation, RatedLoss, SequenceLabels, StepContext,
+    kto_loss, preference_losses,
+};
 pub use optimizer::OptimizerKind;
+pub use parameter::TrainedType;
 pub use plan::first_step;
 pub use priority::compute_in_background;
 pub use schedule::Schedule;
 pub use score::{SampleLoss, evaluate, score};
 pub use spec::{
-    Activation, Family, LINEAR_MODULES, LayerSpec, MlpKind, ModelSpec, NormKind, NormPlacement,
-    QkNorm, QkvProjection, Residual, Rope, RopeScaling,
+    Activation, Experts, Family, LINEAR_MODULES, LayerSpec, MlpKind, ModelSizes, ModelSpec,
+    NormKind, NormPlacement, ProblemType, QkNorm, QkvProjection, Residual, Rope, RopeScaling,
+    SequenceHead,
 };
 pub use speed::matrix_speed;
-pub use train::{Control, Outcome, Request, TrainOptions, train};
+pub use train::{Control, Outcome, Request, TrainOptions, train, train_objective};
 pub use weight_type::WeightType;

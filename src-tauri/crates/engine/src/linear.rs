@@ -5,7 +5,8 @@ use crate::lora::{self, AdapterTensors, Lora, LoraConfig, LoraInit};
 use crate::parameter::Parameter;
 use crate::spec::LinearShape;
 use attune_kernels::{
-    Transpose, add_bias, add_column_sums, low_rank_row_norms, matmul, matmul_add,
+    ComputeType, Operand, Transpose, add_bias, add_column_sums, low_rank_row_norms,
+    matmul_for_inference,
 };
 use candle_core::{DType, Device, Tensor};
 use rand::Rng;
@@ -18,6 +19,32 @@ pub(crate) struct Linear {
     /// `b (out)`
     pub(crate) bias: Option<Parameter>,
     pub(crate) lora: Option<Lora>,
+    /// What the products are computed in.
+    pub(crate) compute: ComputeType,
+}
+
+/// How a layer multiplies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Products {
+    /// As the model is told to compute: for gradients, scores and prompts.
+    Exact,
+    /// As [`matmul_for_inference`]: for the tokens of an answer, one at a time.
+    Rounded,
+}
+
+impl Products {
+    /// `x · weightᵀ`
+    pub(crate) fn product(
+        self,
+        x: &Tensor,
+        weight: Operand<'_>,
+        compute: ComputeType,
+    ) -> Result<Tensor> {
+        Ok(match self {
+            Self::Exact => compute.matmul(x, weight, Transpose::Right)?,
+            Self::Rounded => matmul_for_inference(x, weight)?,
+        })
+    }
 }
 
 /// What the backward wants besides the input.
@@ -29,6 +56,7 @@ impl Linear {
             weight,
             bias,
             lora: None,
+            compute: ComputeType::F32,
         }
     }
 
@@ -69,6 +97,7 @@ impl Linear {
             None
         };
         self.set_lora(AdapterTensors { a, b, magnitude }, config)?;
+        self.train_lora()?;
         match &mut self.lora {
             Some(lora) if config.init_lora_weights == LoraInit::Pissa => {
                 lora.start_principal(&mut self.weight)
@@ -85,22 +114,32 @@ impl Linear {
         }
     }
 
-    /// Adds an adapter with the given tensors.
+    /// Adds an adapter with the given tensors, frozen: it shares them.
     pub(crate) fn set_lora(&mut self, tensors: AdapterTensors, config: &LoraConfig) -> Result<()> {
         let name = self.name();
         let AdapterTensors { a, b, magnitude } = tensors;
         let magnitude = magnitude
-            .map(|value| Parameter::trainable(format!("{name}.lora_magnitude_vector"), value));
+            .map(|value| Parameter::frozen(format!("{name}.lora_magnitude_vector"), value));
         self.lora = Some(Lora {
-            a: Parameter::trainable(format!("{name}.lora_A.weight"), a)?,
-            b: Parameter::trainable(format!("{name}.lora_B.weight"), b)?,
-            magnitude: magnitude.transpose()?,
+            a: Parameter::frozen(format!("{name}.lora_A.weight"), a),
+            b: Parameter::frozen(format!("{name}.lora_B.weight"), b),
+            magnitude,
             scale: config.scale(name)? as f32,
             dropout: config.lora_dropout as f32,
             noise: None,
             start: None,
         });
         Ok(())
+    }
+
+    /// Makes the adapter trainable, on tensors of its own.
+    pub(crate) fn train_lora(&mut self) -> Result<()> {
+        match &mut self.lora {
+            Some(lora) => lora
+                .parameters_mut()
+                .try_for_each(Parameter::make_trainable),
+            None => Ok(()),
+        }
     }
 
     /// The weights with the adapter in them, in f32.
@@ -112,11 +151,15 @@ impl Linear {
     }
 
     /// `x (N, in)` to `y (N, out)`.
-    pub(crate) fn forward(&self, x: &Tensor) -> Result<(Tensor, Saved)> {
+    pub(crate) fn forward(&self, x: &Tensor, products: Products) -> Result<(Tensor, Saved)> {
         let (mut y, saved) = match &self.lora {
-            None => (matmul(x, self.weight.operand(), Transpose::Right)?, None),
+            None => (
+                products.product(x, self.weight.operand(), self.compute)?,
+                None,
+            ),
             Some(lora) => {
-                let (y, saved) = lora.forward(x, self.weight.operand())?;
+                let weight = self.weight.operand();
+                let (y, saved) = lora.forward(x, weight, products, self.compute)?;
                 (y, Some(saved))
             }
         };
@@ -135,23 +178,26 @@ impl Linear {
         dy: &Tensor,
         dx: Option<&mut Option<Tensor>>,
     ) -> Result<()> {
+        let compute = self.compute;
         if let Some(gradient) = self.weight.gradient_mut() {
-            matmul_add(gradient, 1.0, dy, x, Transpose::Left)?;
+            compute.matmul_add(gradient, 1.0, dy, x, Transpose::Left)?;
         }
         if let Some(gradient) = self.bias.as_mut().and_then(Parameter::gradient_mut) {
             add_column_sums(gradient, dy)?;
         }
         let upstream = match (&mut self.lora, saved) {
-            (Some(lora), Saved(Some(saved))) => Some(lora.backward(x, saved, dy)?),
+            (Some(lora), Saved(Some(saved))) => Some(lora.backward(x, saved, dy, compute)?),
             _ => None,
         };
         let Some(dx) = dx else { return Ok(()) };
         let weight = self.weight.operand();
         *dx = Some(match (&self.lora, upstream, dx.take()) {
-            (Some(lora), Some(upstream), sum) => lora.input_gradient(&upstream, weight, dy, sum)?,
-            (_, _, None) => matmul(dy, weight, Transpose::Neither)?,
+            (Some(lora), Some(upstream), sum) => {
+                lora.input_gradient(&upstream, weight, dy, sum, compute)?
+            }
+            (_, _, None) => compute.matmul(dy, weight, Transpose::Neither)?,
             (_, _, Some(mut sum)) => {
-                matmul_add(&mut sum, 1.0, dy, weight, Transpose::Neither)?;
+                compute.matmul_add(&mut sum, 1.0, dy, weight, Transpose::Neither)?;
                 sum
             }
         });

@@ -8,6 +8,7 @@ mod target;
 pub(crate) use layer::{Lora, Saved};
 pub(crate) use peft::{AdapterFile, AdapterTensors, load, save};
 pub use target::TargetModules;
+pub(crate) use target::ends_with;
 
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -99,7 +100,7 @@ impl LoraConfig {
     pub(crate) fn saves(&self, name: &str) -> bool {
         self.modules_to_save
             .iter()
-            .any(|module| target::ends_with(name, module))
+            .any(|module| ends_with(name, module))
     }
 
     /// Refuses numbers and patterns that mean nothing, whatever the model.
@@ -136,7 +137,7 @@ impl LoraConfig {
         let unknown = self
             .modules_to_save
             .iter()
-            .find(|module| !outside.iter().any(|name| target::ends_with(name, module)));
+            .find(|module| !outside.iter().any(|name| ends_with(name, module)));
         match unknown {
             Some(module) => Err(Error::BadAdapterSetting {
                 setting: "modules_to_save".into(),

@@ -2,10 +2,13 @@
 
 use crate::Result;
 use crate::block::wanted;
-use crate::linear::{self, Linear};
+use crate::linear::{self, Linear, Products};
 use crate::parameter::Parameter;
 use crate::spec::{Activation, MlpKind, ModelSpec};
-use attune_kernels::{Gelu, geglu, geglu_backward, gelu, gelu_backward, swiglu, swiglu_backward};
+use attune_kernels::{
+    Gelu, geglu, geglu_backward, gelu, gelu_backward, row_products, scale_rows, swiglu,
+    swiglu_backward,
+};
 use candle_core::Tensor;
 
 /// `down(act(gate(x)) · up(x))`, or `down(act(up(x)))`
@@ -47,17 +50,39 @@ impl Mlp {
         })
     }
 
-    /// `x (N, H)` to `(N, H)`.
-    pub(crate) fn forward(&self, x: &Tensor) -> Result<(Tensor, Saved)> {
+    /// The expert of these layers.
+    pub(crate) fn expert(gate: Linear, up: Linear, down: Linear, activation: Activation) -> Self {
+        Self {
+            ups: vec![gate, up],
+            kind: MlpKind::Gated,
+            down,
+            activation,
+        }
+    }
+
+    /// `x (N, H)` to `(N, H)`. With `weights (N)`, each row of the result is multiplied by its
+    /// own: what `down` reads is, which without a bias is the same, and narrower.
+    pub(crate) fn forward(
+        &self,
+        x: &Tensor,
+        weights: Option<&[f32]>,
+        products: Products,
+    ) -> Result<(Tensor, Saved)> {
         let mut projected = Vec::with_capacity(2);
         let mut saved_ups = Vec::with_capacity(2);
         for linear in &self.ups {
-            let (y, saved) = linear.forward(x)?;
+            let (y, saved) = linear.forward(x, products)?;
             projected.push(y);
             saved_ups.push(saved);
         }
         let middle = self.split(projected)?;
-        let (y, saved_down) = self.down.forward(&self.activate(&middle)?)?;
+        let activated = self.activate(&middle)?;
+        let (y, saved_down) = match weights {
+            None => self.down.forward(&activated, products)?,
+            Some(weights) => self
+                .down
+                .forward(&scale_rows(&activated, weights)?, products)?,
+        };
         let saved = Saved {
             middle,
             ups: saved_ups,
@@ -67,27 +92,40 @@ impl Mlp {
     }
 
     /// Adds this part's gradients. `input` computes `x` again when it is wanted. The gradient of
-    /// `x` is put into `dx`, or added to what is there.
+    /// `x` is put into `dx`, or added to what is there; that of the forward's `weights` is
+    /// returned.
     pub(crate) fn backward(
         &mut self,
         saved: Saved,
         dy: &Tensor,
+        weights: Option<&[f32]>,
         input: &dyn Fn() -> Result<Tensor>,
         dx: &mut Option<Tensor>,
-    ) -> Result<()> {
+    ) -> Result<Vec<f32>> {
         let Saved { middle, ups, down } = saved;
-        let mut dactivated = None;
+        let mut dread = None;
         let activated = self.activate(&middle)?;
-        self.down
-            .backward(&activated, down, dy, Some(&mut dactivated))?;
+        let (dactivated, dweights) = match weights {
+            None => {
+                self.down.backward(&activated, down, dy, Some(&mut dread))?;
+                (wanted(dread)?, Vec::new())
+            }
+            Some(weights) => {
+                let read = scale_rows(&activated, weights)?;
+                self.down.backward(&read, down, dy, Some(&mut dread))?;
+                let dread = wanted(dread)?;
+                let dweights = row_products(&activated, &dread)?;
+                (scale_rows(&dread, weights)?, dweights)
+            }
+        };
         drop(activated);
-        let gradients = self.deactivate(&middle, &wanted(dactivated)?)?;
+        let gradients = self.deactivate(&middle, &dactivated)?;
         drop(middle);
         let x = input()?;
         for ((linear, saved), dy) in self.ups.iter_mut().zip(ups).zip(gradients) {
             linear.backward(&x, saved, &dy, Some(&mut *dx))?;
         }
-        Ok(())
+        Ok(dweights)
     }
 
     /// What the activation reads, of what the projections returned.

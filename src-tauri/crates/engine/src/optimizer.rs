@@ -1,5 +1,6 @@
 //! The optimisers over the trainable parameters, with clipping by the global norm.
 
+mod paged;
 mod state;
 
 use crate::parameter::Parameter;
@@ -8,7 +9,9 @@ use attune_kernels::{
     Adafactor, AdamW, Lion, Sgd, adafactor_matrix, adafactor_vector, adamw, adamw8bit, in_pool,
     lion, sgd, squared_norm,
 };
-use candle_core::Tensor;
+use candle_core::safetensors::MmapedSafetensors;
+use candle_core::{Device, Tensor};
+use paged::Pages;
 use serde::{Deserialize, Serialize};
 use state::State;
 use std::collections::BTreeMap;
@@ -32,7 +35,31 @@ pub enum OptimizerKind {
 
 /// What an optimiser remembers of every trainable parameter.
 pub(crate) struct Optimizer {
-    states: BTreeMap<String, State>,
+    states: States,
+    device: Device,
+}
+
+/// Where it remembers it.
+enum States {
+    Resident(BTreeMap<String, State>),
+    Paged(Pages),
+}
+
+impl States {
+    /// Lets `work` change what is remembered of the parameter `name`; nothing where it is unknown.
+    fn with(&mut self, name: &str, work: impl FnOnce(&mut State) -> Result<()>) -> Result<()> {
+        match self {
+            Self::Resident(states) => states.get_mut(name).map_or(Ok(()), work),
+            Self::Paged(pages) => pages.with(name, work),
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        match self {
+            Self::Resident(states) => states.keys().cloned().collect(),
+            Self::Paged(pages) => pages.names().map(str::to_owned).collect(),
+        }
+    }
 }
 
 /// Where and how far a step goes.
@@ -46,14 +73,26 @@ pub(crate) struct Step<'a> {
 }
 
 impl Optimizer {
-    /// Nothing remembered.
-    pub(crate) fn new(decoder: &Decoder, kind: OptimizerKind) -> Result<Self> {
-        let states = decoder
-            .trainable()
-            .into_iter()
-            .map(|(name, value)| Ok((name, State::new(kind, &value)?)))
-            .collect::<Result<_>>()?;
-        Ok(Self { states })
+    /// Nothing remembered. What will be lies in a file in the folder `pages`, if one is given.
+    pub(crate) fn new(
+        decoder: &Decoder,
+        kind: OptimizerKind,
+        pages: Option<&Path>,
+    ) -> Result<Self> {
+        let device = decoder.device().clone();
+        let values = decoder.trainable().into_iter();
+        let fresh = values.map(|(name, value)| {
+            let state = State::new(kind, value.dims(), &device)?;
+            Ok((name, (value.dims().to_vec(), state)))
+        });
+        let states = match pages {
+            None => {
+                let states = fresh.map(|entry| entry.map(|(name, (_, state))| (name, state)));
+                States::Resident(states.collect::<Result<_>>()?)
+            }
+            Some(folder) => States::Paged(Pages::new(folder, kind, &device, fresh)?),
+        };
+        Ok(Self { states, device })
     }
 
     /// One step over the gathered gradients, which are cleared. Returns their global norm before
@@ -81,9 +120,9 @@ impl Optimizer {
         };
         let adapter = decoder.lora().is_some();
         decoder.visit_mut(&mut |parameter: &mut Parameter| {
-            let Some(state) = self.states.get_mut(&parameter.name) else {
+            if !parameter.is_trainable() {
                 return Ok(());
-            };
+            }
             let change = Change {
                 learning_rate: step.learning_rate * rate_ratio(parameter, step.options, adapter),
                 weight_decay: if decays(parameter) {
@@ -93,9 +132,10 @@ impl Optimizer {
                 },
                 gradient_scale,
             };
-            if let Some((value, gradient)) = parameter.value_and_gradient() {
-                change.apply(value, gradient, state, step)?;
-            }
+            let name = parameter.name.clone();
+            self.states.with(&name, |state| {
+                parameter.update(|value, gradient| change.apply(value, gradient, state, step))
+            })?;
             parameter.clear_gradient()
         })?;
         Ok(norm)
@@ -103,8 +143,12 @@ impl Optimizer {
 
     /// Writes what is remembered, in the types it is kept in.
     pub(crate) fn save(&self, path: &Path) -> Result<()> {
+        let states = match &self.states {
+            States::Paged(pages) => return pages.save(path),
+            States::Resident(states) => states,
+        };
         let mut tensors = Vec::new();
-        for (name, state) in &self.states {
+        for (name, state) in states {
             for (part, tensor) in state.parts()? {
                 tensors.push((format!("{name}{part}"), tensor));
             }
@@ -113,34 +157,44 @@ impl Optimizer {
     }
 
     /// Reads what `save` wrote; it must be of `decoder`'s trainable parameters and of `kind`.
-    pub(crate) fn load(path: &Path, decoder: &Decoder, kind: OptimizerKind) -> Result<Self> {
-        let mut optimizer = Self::new(decoder, kind)?;
-        let mut stored =
-            candle_core::safetensors::load(path, decoder.device()).map_err(|error| {
-                Error::BrokenWeights {
-                    path: path.to_owned(),
-                    reason: error.to_string(),
-                }
-            })?;
+    pub(crate) fn load(
+        path: &Path,
+        decoder: &Decoder,
+        kind: OptimizerKind,
+        pages: Option<&Path>,
+    ) -> Result<Self> {
+        let mut optimizer = Self::new(decoder, kind, pages)?;
+        // SAFETY: the mapping is only read, and a checkpoint's files are never rewritten in place.
+        let stored = unsafe { MmapedSafetensors::new(path) };
+        let stored = stored.map_err(|error| Error::BrokenWeights {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        })?;
+        let mut left = stored.tensors().len();
         let mismatch = || Error::CheckpointMismatch {
             folder: path.to_owned(),
             reason: "the optimiser's state belongs to other parameters".to_owned(),
         };
-        for (name, state) in &mut optimizer.states {
-            let mut parts = Vec::new();
-            for (part, fresh) in state.parts()? {
-                match stored.remove(&format!("{name}{part}")) {
-                    Some(tensor)
-                        if tensor.shape() == fresh.shape() && tensor.dtype() == fresh.dtype() =>
-                    {
-                        parts.push(tensor);
+        let device = optimizer.device.clone();
+        for name in optimizer.states.names() {
+            optimizer.states.with(&name, |state| {
+                let mut parts = Vec::new();
+                for (part, fresh) in state.parts()? {
+                    match stored.load(&format!("{name}{part}"), &device) {
+                        Ok(tensor)
+                            if tensor.shape() == fresh.shape()
+                                && tensor.dtype() == fresh.dtype() =>
+                        {
+                            parts.push(tensor);
+                        }
+                        _ => return Err(mismatch()),
                     }
-                    _ => return Err(mismatch()),
                 }
-            }
-            state.restore(parts)?;
+                left = left.checked_sub(parts.len()).ok_or_else(mismatch)?;
+                state.restore(parts)
+            })?;
         }
-        if stored.is_empty() {
+        if left == 0 {
             Ok(optimizer)
         } else {
             Err(mismatch())

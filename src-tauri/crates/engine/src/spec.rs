@@ -4,29 +4,39 @@
 //! what its tensors are called. Nothing else in the engine knows families.
 
 mod config;
+mod experts;
 mod family;
 mod gemma;
+mod gguf;
 mod gpt_neox;
 mod layout;
 mod llama;
 mod names;
 mod phi3;
 mod rope;
+mod sequence_head;
+mod sizes;
 mod stablelm;
 #[cfg(test)]
 mod tests;
 
 use crate::files::at;
 use crate::{Error, Result};
+use attune_data::Gguf;
 use config::Config;
 use serde::Serialize;
 use serde_json::Value;
 use std::path::Path;
 
+pub use experts::Experts;
 pub use family::Family;
+pub(crate) use gguf::{READ_HERE, RowOrder, row_order};
 pub use layout::LINEAR_MODULES;
 pub(crate) use layout::LinearShape;
 pub use rope::{Rope, RopeScaling};
+pub(crate) use sequence_head::SCORE;
+pub use sequence_head::{ProblemType, SequenceHead};
+pub use sizes::ModelSizes;
 
 /// How rows are normalised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -173,6 +183,8 @@ pub struct ModelSpec {
     pub mlp_bias: bool,
     /// The MLP's non-linearity.
     pub activation: Activation,
+    /// The mixture that takes the MLP's place in some blocks.
+    pub experts: Option<Experts>,
     /// Factor on the embedded tokens.
     pub embedding_scale: f64,
     /// Factor on what attention and MLP add to the residual stream.
@@ -185,11 +197,21 @@ pub struct ModelSpec {
     pub ropes: Vec<Rope>,
     /// What differs between blocks, one entry for each.
     pub layers: Vec<LayerSpec>,
+    /// What scores the labels of a whole text, in a model that does that instead of predicting
+    /// tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sequence_head: Option<SequenceHead>,
+    /// Bytes of the weights as a GGUF file holds them, in types that the sizes do not tell.
+    #[serde(skip)]
+    pub stored_bytes: Option<u64>,
 }
 
 impl ModelSpec {
-    /// Reads `config.json` of a model folder.
+    /// Reads `config.json` of a model folder, or the metadata of a GGUF file.
     pub fn from_folder(folder: &Path) -> Result<Self> {
+        if Gguf::is_one(folder) {
+            return Self::from_gguf(&Gguf::open(folder)?);
+        }
         let path = folder.join("config.json");
         if !path.is_file() {
             return Err(Error::NoConfig {

@@ -1,16 +1,18 @@
 //! The training loop.
 
 use crate::checkpoint::{self, State};
+use crate::fingerprint::Fingerprint;
 use crate::memory::KeepFreed;
+use crate::objective::{NextToken, Objective, Preparation, StepContext};
 use crate::optimizer::{Optimizer, Step};
 use crate::plan::Plan;
 use crate::{
-    Decoder, Error, LoraConfig, Noise, OptimizerKind, Result, Schedule, TrainEvent, evaluate,
-    peak_memory,
+    Decoder, Error, OptimizerKind, Result, Schedule, TrainEvent, TrainedType, peak_memory,
 };
-use attune_data::{Batch, Sample};
+use attune_data::Sample;
+use attune_kernels::ComputeType;
 use serde::{Deserialize, Serialize};
-use std::hash::{Hash, Hasher};
+use std::hash::Hash;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -41,6 +43,9 @@ pub struct TrainOptions {
     pub warmup_epochs: f64,
     /// The rule of a step.
     pub optimizer: OptimizerKind,
+    /// Whether what it remembers lies in a file in the folder of the checkpoints instead of in
+    /// memory.
+    pub paged_optimizer: bool,
     /// λ: decay of the trained matrices.
     pub weight_decay: f64,
     /// β₁ of AdamW and Lion.
@@ -61,6 +66,8 @@ pub struct TrainOptions {
     pub seed: u64,
     /// Whether each epoch has an order of its own.
     pub shuffle: bool,
+    /// Compute the products in bf16, see [`ComputeType::Bf16`].
+    pub mixed_precision: bool,
     /// Keep only each block's input and compute the rest again: less memory, more time.
     pub gradient_checkpointing: bool,
     /// Epochs between measurements of the validation loss; 0 for none.
@@ -87,6 +94,7 @@ impl Default for TrainOptions {
             min_learning_rate_ratio: 0.0,
             warmup_epochs: 0.0,
             optimizer: OptimizerKind::AdamW,
+            paged_optimizer: false,
             weight_decay: 0.0,
             beta1: 0.9,
             beta2: 0.999,
@@ -97,6 +105,7 @@ impl Default for TrainOptions {
             gradient_clip: 0.0,
             seed: 0,
             shuffle: true,
+            mixed_precision: false,
             gradient_checkpointing: false,
             evaluation_epochs: 1.0,
             evaluate_before_training: false,
@@ -156,8 +165,9 @@ pub enum Outcome {
     Stopped,
 }
 
-/// Trains what is trainable in `decoder`. Goes on from the newest checkpoint in `checkpoints`, with
-/// the bits an uninterrupted run would have had; begins anew where there is none.
+/// Trains what is trainable in `decoder` to predict the tokens that count. Goes on from the newest
+/// checkpoint in `checkpoints`, with the bits an uninterrupted run would have had; begins anew
+/// where there is none.
 ///
 /// `on_event` also sees the decoder as it is at that moment, to ask it something.
 pub fn train(
@@ -169,36 +179,66 @@ pub fn train(
     control: &Control,
     on_event: &mut dyn FnMut(TrainEvent, &Decoder),
 ) -> Result<Outcome> {
+    let mut objective = NextToken::new(train, validation);
+    train_objective(
+        decoder,
+        &mut objective,
+        options,
+        checkpoints,
+        control,
+        on_event,
+    )
+}
+
+/// [`train`], with another objective.
+pub fn train_objective(
+    decoder: &mut Decoder,
+    objective: &mut dyn Objective,
+    options: &TrainOptions,
+    checkpoints: &Path,
+    control: &Control,
+    on_event: &mut dyn FnMut(TrainEvent, &Decoder),
+) -> Result<Outcome> {
     let _kept = KeepFreed::new();
+    decoder.set_compute_type(if options.mixed_precision {
+        ComputeType::Bf16
+    } else {
+        ComputeType::F32
+    });
     let counts = decoder.parameter_counts();
     if counts.trainable == 0 {
         return Err(Error::NothingToTrain(
             "every weight of the model is frozen".into(),
         ));
     }
-    if !train.iter().any(|sample| sample.trained_tokens() > 0) {
-        return Err(Error::NothingToTrain(
-            "no sample has a token that counts in the loss".into(),
-        ));
-    }
-    let mut plan = Plan::new(train.iter().map(Sample::len).collect(), options);
+    objective.check(decoder)?;
+    let lengths = objective.lengths();
+    let (train_samples, validation_samples) = (lengths.len(), objective.validation_samples());
+    let mut plan = Plan::new(lengths, options);
     let total = plan.total_steps;
-    let fingerprint = fingerprint(train, options, decoder.lora());
-    let restored = checkpoint::restore(checkpoints, decoder, options.optimizer, &fingerprint)?;
+    let fingerprint = fingerprint(objective, options, decoder);
+    let weights = decoder.weights_name()?;
+    let restored = checkpoint::restore(
+        checkpoints,
+        decoder,
+        options.optimizer,
+        options.paged_optimizer,
+        &fingerprint,
+    )?;
     let resumed_from = restored.as_ref().map(|(_, state)| state.step);
     let started = TrainEvent::Started {
         resumed_from,
         total_steps: total,
         steps_per_epoch: plan.steps_per_epoch,
-        train_samples: train.len(),
-        validation_samples: validation.len(),
+        train_samples,
+        validation_samples,
         trainable_parameters: counts.trainable,
         total_parameters: counts.total,
     };
     on_event(started, decoder);
     let warmup = (options.warmup_epochs * plan.steps_per_epoch as f64).round() as u64;
     let evaluation_steps = (options.evaluation_epochs * plan.steps_per_epoch as f64).round() as u64;
-    let evaluates = options.evaluation_epochs > 0.0 && !validation.is_empty();
+    let evaluates = options.evaluation_epochs > 0.0 && validation_samples > 0;
 
     if let Some(step) = resumed_from {
         on_event(TrainEvent::Resumed { step }, decoder);
@@ -206,39 +246,37 @@ pub fn train(
     let (mut optimizer, mut state) = match restored {
         Some(restored) => restored,
         None => (
-            Optimizer::new(decoder, options.optimizer)?,
+            Optimizer::new(
+                decoder,
+                options.optimizer,
+                options.paged_optimizer.then_some(checkpoints),
+            )?,
             State::new(fingerprint),
         ),
     };
+    let preparation = Preparation {
+        checkpoints,
+        fresh: state.step == 0,
+        weights: &weights,
+        options,
+        control,
+    };
+    if !objective.prepare(decoder, &preparation)?
+        && let Some(outcome) = obey(control.request(), state.step, &mut |event| {
+            on_event(event, decoder);
+        })
+    {
+        return Ok(outcome);
+    }
     if state.step == 0 && evaluates && options.evaluate_before_training {
-        measure(decoder, validation, options, &mut state, on_event)?;
+        measure(decoder, objective, options, &mut state, on_event)?;
     }
     while state.step < total {
         let step = state.step + 1;
         let started = Instant::now();
-        let batches: Vec<Batch> = plan
-            .step(step)
-            .iter()
-            .map(|samples| Batch::from_samples(samples.iter().map(|index| &train[*index])))
-            .collect();
-        let trained_tokens: usize = batches.iter().map(Batch::trained_tokens).sum();
-        let tokens: usize = batches.iter().map(|batch| batch.tokens.len()).sum();
-        // The loss of a step is the mean over all its trained tokens, however they are divided
-        // into micro-batches.
-        let scale = 1.0 / trained_tokens.max(1) as f32;
-        let mut loss = 0.0;
-        for (micro_batch, batch) in (0..).zip(&batches) {
-            let noise = Noise {
-                seed: options.seed,
-                step,
-                micro_batch,
-                neftune_noise_alpha: options.neftune_noise_alpha,
-            };
-            let recompute = options.gradient_checkpointing;
-            loss += decoder.noisy_loss_and_backward(batch, scale, recompute, &noise)?;
-        }
-        let loss = loss / trained_tokens.max(1) as f64;
-        if !loss.is_finite() {
+        let context = StepContext { step, options };
+        let found = objective.step(decoder, plan.step(step), &context)?;
+        if !found.loss.is_finite() {
             return Err(Error::Diverged { step });
         }
         let factor = options
@@ -256,18 +294,19 @@ pub fn train(
         let done = TrainEvent::Step {
             step,
             epoch: state.epoch,
-            loss,
+            loss: found.loss,
             learning_rate,
             grad_norm,
-            trained_tokens: trained_tokens as u64,
-            tokens_per_second: tokens as f64 / started.elapsed().as_secs_f64(),
+            trained_tokens: found.trained_tokens,
+            tokens_per_second: found.tokens as f64 / started.elapsed().as_secs_f64(),
             peak_memory: peak_memory(),
+            metrics: found.metrics,
         };
         on_event(done, decoder);
 
         let ends = step == total;
         let evaluates_now = evaluates && (ends || step % evaluation_steps.max(1) == 0);
-        let best = evaluates_now && measure(decoder, validation, options, &mut state, on_event)?;
+        let best = evaluates_now && measure(decoder, objective, options, &mut state, on_event)?;
         let patience = options.early_stopping_patience;
         let early = evaluates && patience > 0 && state.without_improvement >= patience;
         let request = control.request();
@@ -295,16 +334,13 @@ pub fn train(
 /// Measures the validation loss; whether it is the lowest so far.
 fn measure(
     decoder: &Decoder,
-    validation: &[Sample],
+    objective: &dyn Objective,
     options: &TrainOptions,
     state: &mut State,
     on_event: &mut dyn FnMut(TrainEvent, &Decoder),
 ) -> Result<bool> {
-    let tokens_per_batch = options.batch_size * options.max_length;
-    let losses = evaluate(decoder, validation, tokens_per_batch, &mut |_| {})?;
-    let trained_tokens: usize = losses.iter().map(|sample| sample.trained_tokens).sum();
-    let loss =
-        losses.iter().map(|sample| sample.loss_sum).sum::<f64>() / trained_tokens.max(1) as f64;
+    let found = objective.evaluate(decoder, options.batch_size * options.max_length)?;
+    let loss = found.loss;
     let best = state.best_loss.is_none_or(|best| loss < best);
     if best {
         state.best_loss = Some(loss);
@@ -317,6 +353,7 @@ fn measure(
         loss,
         perplexity: loss.exp(),
         best,
+        metrics: found.metrics,
     };
     on_event(evaluation, decoder);
     Ok(best)
@@ -340,32 +377,21 @@ fn obey(request: Request, step: u64, on_event: &mut dyn FnMut(TrainEvent)) -> Op
 }
 
 /// A name for the data and settings that decide the course of a run.
-fn fingerprint(train: &[Sample], options: &TrainOptions, lora: Option<&LoraConfig>) -> String {
-    let mut hasher = Fnv(0xcbf2_9ce4_8422_2325);
-    for sample in train {
-        sample.tokens.hash(&mut hasher);
-        sample.loss_mask.hash(&mut hasher);
-    }
+fn fingerprint(objective: &dyn Objective, options: &TrainOptions, decoder: &Decoder) -> String {
+    let mut hasher = Fingerprint::new();
+    objective.fingerprint(&mut hasher);
     let course = TrainOptions {
         checkpoint_steps: 0,
         gradient_checkpointing: false,
+        paged_optimizer: false,
         ..options.clone()
     };
-    format!("{course:?} {lora:?}").hash(&mut hasher);
-    format!("{:016x}", hasher.finish())
-}
-
-/// FNV-1a: the standard library's hasher may change between releases, a checkpoint outlives them.
-struct Fnv(u64);
-
-impl Hasher for Fnv {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
+    format!("{course:?} {:?}", decoder.lora()).hash(&mut hasher);
+    if let Some(head) = &decoder.spec().sequence_head {
+        format!("{head:?}").hash(&mut hasher);
     }
-
-    fn finish(&self) -> u64 {
-        self.0
+    if decoder.trained_type() == TrainedType::Bf16 {
+        "bf16".hash(&mut hasher);
     }
+    hasher.name()
 }

@@ -1,6 +1,6 @@
 //! How the frozen weights of a model are held in memory.
 
-use attune_kernels::Quantisation;
+use attune_kernels::{GgmlType, Quantisation};
 use candle_core::DType;
 
 /// What frozen matrices are stored as. They are widened to f32 where they are used. Norms and
@@ -15,6 +15,12 @@ pub enum WeightType {
     /// The linear layers of the blocks in 8-bit integers with a magnitude for each row, embedding
     /// and output matrix in bf16.
     Int8,
+    /// The linear layers of the blocks in a block type of ggml, which must divide their inputs,
+    /// embedding and output matrix in bf16.
+    Ggml(GgmlType),
+    /// Every matrix in the type a GGUF file has it in, quantised or not, embedding and output
+    /// matrix too. Those of a folder in bf16.
+    Stored,
 }
 
 impl From<DType> for WeightType {
@@ -24,20 +30,21 @@ impl From<DType> for WeightType {
 }
 
 impl WeightType {
-    /// The type of the matrices that are not quantised.
+    /// The type of the matrices that are not quantised, where it does not depend on the file.
     pub(crate) fn float(self) -> DType {
         match self {
             Self::Float(dtype) => dtype,
-            Self::Nf4 | Self::Int8 => DType::BF16,
+            Self::Nf4 | Self::Int8 | Self::Ggml(_) | Self::Stored => DType::BF16,
         }
     }
 
     /// How the linear layers of the blocks are quantised, if they are.
     pub(crate) fn quantisation(self) -> Option<Quantisation> {
         match self {
-            Self::Float(_) => None,
+            Self::Float(_) | Self::Stored => None,
             Self::Nf4 => Some(Quantisation::Nf4),
             Self::Int8 => Some(Quantisation::Int8),
+            Self::Ggml(ty) => Some(Quantisation::Ggml(ty)),
         }
     }
 

@@ -1,12 +1,53 @@
-//! Safetensors folders: one file or shards with an index, checked against the configuration.
+//! The files of a model: safetensors folders, one file or shards with an index, and GGUF files,
+//! checked against the configuration.
+
+mod gguf;
 
 use crate::files::at;
-use crate::{Error, ModelSpec, Result};
+use crate::parameter::Parameter;
+use crate::pieces;
+use crate::{Error, ModelSpec, Result, WeightType};
+use attune_data::Gguf;
+use attune_kernels::QuantisedMatrix;
 use candle_core::safetensors::MmapedSafetensors;
 use candle_core::{DType, Device, Tensor};
+use gguf::GgufWeights;
+use safetensors::View;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+
+/// The opened weights of a model, whatever they lie in.
+pub(crate) enum ModelFiles {
+    Folder(Weights),
+    Gguf(GgufWeights),
+}
+
+impl ModelFiles {
+    /// Opens a folder or a GGUF file and checks that it holds exactly what `spec` asks for.
+    pub(crate) fn open(path: &Path, spec: &ModelSpec) -> Result<Self> {
+        Ok(if Gguf::is_one(path) {
+            Self::Gguf(GgufWeights::open(path, spec)?)
+        } else {
+            Self::Folder(Weights::open(path, spec)?)
+        })
+    }
+
+    /// Reads a tensor, and holds it as `stored` says.
+    pub(crate) fn parameter(
+        &self,
+        spec: &ModelSpec,
+        name: String,
+        shape: &[usize],
+        stored: WeightType,
+        device: &Device,
+    ) -> Result<Parameter> {
+        match self {
+            Self::Folder(weights) => weights.parameter(spec, name, shape, stored, device),
+            Self::Gguf(weights) => weights.parameter(spec, name, shape, stored, device),
+        }
+    }
+}
 
 /// The opened weights of a model folder.
 pub(crate) struct Weights {
@@ -91,7 +132,7 @@ impl Weights {
     }
 
     /// Reads a tensor that `check` has seen.
-    pub(crate) fn load(&self, name: &str, dtype: DType, device: &Device) -> Result<Tensor> {
+    fn load(&self, name: &str, dtype: DType, device: &Device) -> Result<Tensor> {
         let file = self.index.get(name).map_or(0, |index| *index);
         let file = &self.files[file];
         let name = if file.get(name).is_ok() {
@@ -99,11 +140,39 @@ impl Weights {
         } else {
             self.stored(name)
         };
-        Ok(file.load(name, device)?.to_dtype(dtype)?)
+        pieces::read(&file.get(name)?, dtype, device)
+    }
+
+    /// Reads a tensor as `stored` says, on every thread where it is quantised.
+    pub(crate) fn parameter(
+        &self,
+        spec: &ModelSpec,
+        name: String,
+        shape: &[usize],
+        stored: WeightType,
+        device: &Device,
+    ) -> Result<Parameter> {
+        match stored.quantisation() {
+            Some(quantisation) if spec.is_quantised(&name, shape) => {
+                let matrix = self.load(&name, DType::F32, &Device::Cpu)?;
+                let matrix = QuantisedMatrix::quantise(&matrix, quantisation);
+                let matrix = matrix.map_err(|error| self.broken(&name, &error))?;
+                Parameter::quantised(name, matrix, device)
+            }
+            _ => {
+                let dtype = if shape.len() == 2 {
+                    stored.float()
+                } else {
+                    DType::F32
+                };
+                let value = self.load(&name, dtype, device)?;
+                Ok(Parameter::frozen(name, value))
+            }
+        }
     }
 
     /// What is wrong with the values of the tensor `name`.
-    pub(crate) fn broken(&self, name: &str, error: &candle_core::Error) -> Error {
+    fn broken(&self, name: &str, error: &candle_core::Error) -> Error {
         Error::BrokenWeights {
             path: self.folder.clone(),
             reason: format!("`{name}`: {}", plain(error)),
@@ -134,7 +203,7 @@ pub(crate) fn read(path: &Path, device: &Device) -> Result<BTreeMap<String, Tens
 }
 
 /// Writes tensors with the metadata transformers looks for.
-pub(crate) fn save(path: &Path, tensors: Vec<(String, Tensor)>) -> Result<()> {
+pub(crate) fn save(path: &Path, tensors: Vec<(String, impl View)>) -> Result<()> {
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     safetensors::serialize_to_file(tensors, Some(metadata), path).map_err(|error| match error {
         safetensors::SafeTensorError::IoError(source) => at(path, "written")(source),

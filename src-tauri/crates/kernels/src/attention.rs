@@ -5,10 +5,9 @@
 //! saved log-sum-exp (Dao et al., 2022).
 
 use crate::exp::exp;
-use crate::gemm::{self, Into, Matrix};
+use crate::gemm::{self, ComputeType, Into, Matrix};
 use crate::softcap::{self, softcap, softcap_slope};
 use crate::storage::{from_values, on_cpu, view};
-use ::gemm::Parallelism;
 use candle_core::{D, DType, Device, Result, Tensor};
 use rayon::prelude::*;
 
@@ -39,6 +38,8 @@ pub struct Attention {
     pub window: Option<usize>,
     /// `c`: scores become `c · tanh(score / c)` before the softmax (Gemma 2).
     pub softcap: Option<f32>,
+    /// What its products are computed in; the softmax is f32.
+    pub compute: ComputeType,
 }
 
 /// One sample's `n` queries over its `m ≥ n` keys; the queries are the last `n` positions.
@@ -286,7 +287,7 @@ impl Attention {
         let v = Matrix::new(&sequence.v[offset..], keys.len(), d, k_width);
         let mut o = vec![0.0; block.rows * d];
         let p = Matrix::new(&p, block.rows, keys.len(), keys.len());
-        gemm::gemm(&mut o, d, Into::Replace, 1.0, p, v, Parallelism::None);
+        gemm::gemm(&mut o, d, Into::Replace, 1.0, p, v, self.compute.alone());
         (o, log_sum_exp)
     }
 
@@ -321,7 +322,7 @@ impl Attention {
             self.scale,
             q,
             k.t(),
-            Parallelism::None,
+            self.compute.alone(),
         );
         if let Some(cap) = self.softcap {
             softcap(scores, cap);
@@ -361,7 +362,7 @@ impl Attention {
                     1.0,
                     d_o_block,
                     v.t(),
-                    Parallelism::None,
+                    self.compute.alone(),
                 );
                 for row in 0..rows {
                     let at = (first + row) * q_width + head * d;
@@ -389,11 +390,27 @@ impl Attention {
                 let q = Matrix::new(&sequence.q[first * q_width + head * d..], rows, d, q_width);
                 let k = Matrix::new(&sequence.k[key_offset..], width, d, k_width);
                 let dv = &mut dv[keys.start * d..];
-                gemm::gemm(dv, d, Into::Add, 1.0, p.t(), d_o_block, Parallelism::None);
+                gemm::gemm(
+                    dv,
+                    d,
+                    Into::Add,
+                    1.0,
+                    p.t(),
+                    d_o_block,
+                    self.compute.alone(),
+                );
                 let dk = &mut dk[keys.start * d..];
-                gemm::gemm(dk, d, Into::Add, 1.0, ds.t(), q, Parallelism::None);
+                gemm::gemm(dk, d, Into::Add, 1.0, ds.t(), q, self.compute.alone());
                 let dq = &mut dq[first * group * d + member * d..];
-                gemm::gemm(dq, group * d, Into::Replace, 1.0, ds, k, Parallelism::None);
+                gemm::gemm(
+                    dq,
+                    group * d,
+                    Into::Replace,
+                    1.0,
+                    ds,
+                    k,
+                    self.compute.alone(),
+                );
             }
         }
         (dq, dk, dv)

@@ -2,11 +2,13 @@
 //! never exist as a whole.
 
 use crate::exp::exp;
-use crate::gemm::{self, Into, Matrix};
-use crate::matmul::{Transpose, matmul};
+use crate::gemm::{self, ComputeType, Into, Matrix};
+use crate::inference::matmul_for_inference;
+use crate::matmul::Transpose;
+use crate::operand::Operand;
 use crate::scale::scaled;
 use crate::softcap::{self, softcap, softcap_slope};
-use crate::storage::{as_f32, from_values, on_cpu, update, view, weights};
+use crate::storage::{from_values, on_cpu, update, view};
 use candle_core::{D, Result, Tensor, bail};
 use rayon::prelude::*;
 
@@ -26,6 +28,8 @@ pub struct Logits {
     pub scale: f32,
     /// `c`: the scaled product becomes `c · tanh(product / c)` (Gemma 2).
     pub softcap: Option<f32>,
+    /// What the products are computed in; the softmax and the loss are f32.
+    pub compute: ComputeType,
 }
 
 impl Default for Logits {
@@ -33,14 +37,31 @@ impl Default for Logits {
         Self {
             scale: 1.0,
             softcap: None,
+            compute: ComputeType::F32,
         }
     }
 }
 
 impl Logits {
     /// Scores `(M, V)` of `hidden (M, H)` by `weight (V, H)`.
-    pub fn of(&self, hidden: &Tensor, weight: &Tensor) -> Result<Tensor> {
-        let mut logits = matmul(hidden, weight, Transpose::Right)?;
+    pub fn of<'a>(
+        &self,
+        hidden: &Tensor,
+        weight: impl std::convert::Into<Operand<'a>>,
+    ) -> Result<Tensor> {
+        self.finish(self.compute.matmul(hidden, weight, Transpose::Right)?)
+    }
+
+    /// The same by [`matmul_for_inference`].
+    pub fn for_inference<'a>(
+        &self,
+        hidden: &Tensor,
+        weight: impl std::convert::Into<Operand<'a>>,
+    ) -> Result<Tensor> {
+        self.finish(matmul_for_inference(hidden, weight)?)
+    }
+
+    fn finish(&self, mut logits: Tensor) -> Result<Tensor> {
         if self.scale != 1.0 {
             logits = scaled(&logits, self.scale)?;
         }
@@ -70,29 +91,53 @@ impl Logits {
 /// `hidden (M, H)` holds only rows that count, `weight (V, H)`, one target per row. Returns the
 /// summed loss (nats, not scaled) and the gradient of `hidden` of `scale ·` that sum; the gradient
 /// of `weight` is added to `weight_gradient` when there is one.
-pub fn linear_cross_entropy(
+pub fn linear_cross_entropy<'a>(
     hidden: &Tensor,
-    weight: &Tensor,
+    weight: impl std::convert::Into<Operand<'a>>,
     targets: &[u32],
     head: Logits,
     scale: f32,
-    mut weight_gradient: Option<&mut Tensor>,
+    weight_gradient: Option<&mut Tensor>,
 ) -> Result<(f64, Tensor)> {
+    let scales = vec![scale; targets.len()];
+    let (losses, dhidden) =
+        linear_cross_entropy_rows(hidden, weight, targets, head, &scales, weight_gradient)?;
+    Ok((losses.iter().sum(), dhidden))
+}
+
+/// [`linear_cross_entropy`] with a factor for each row: returns the loss of each row (nats, not
+/// scaled) and the gradient of `hidden` of `Σ scales[i] · loss[i]`.
+///
+/// With `scales[i] = ∂L/∂loss[i]` these are the gradients of any function `L` of the rows' losses,
+/// such as one of the log-probabilities of whole sequences. A row of the gradient of `hidden` is
+/// its factor times what it is at 1.
+pub fn linear_cross_entropy_rows<'a>(
+    hidden: &Tensor,
+    weight: impl std::convert::Into<Operand<'a>>,
+    targets: &[u32],
+    head: Logits,
+    scales: &[f32],
+    mut weight_gradient: Option<&mut Tensor>,
+) -> Result<(Vec<f64>, Tensor)> {
+    let weight = weight.into();
     let (m, h, v) = check(hidden, weight, targets)?;
+    if scales.len() != m {
+        bail!("cross-entropy: {} factors for {m} rows", scales.len());
+    }
     if !on_cpu(hidden) {
         return composed(
             hidden,
-            &as_f32(weight)?,
+            &weight.widened(hidden.device())?,
             targets,
             head,
-            scale,
+            scales,
             weight_gradient,
         );
     }
-    let (hidden_values, weight) = (view(hidden)?, weights(weight)?);
+    let (hidden_values, weight) = (view(hidden)?, weight.open()?);
     let weight = Matrix::of(weight.values(), v, h, h);
     let mut dhidden = vec![0.0; m * h];
-    let mut loss = 0.0;
+    let mut losses = Vec::with_capacity(m);
     let rows = chunk_rows(v, m);
     let mut logits = vec![0.0; rows * v];
     for first in (0..m).step_by(rows) {
@@ -106,13 +151,14 @@ pub fn linear_cross_entropy(
             head.scale,
             x,
             weight.t(),
-            gemm::all_threads(),
+            head.compute.shared(),
         );
         // Each row's loss, and its logits turned into scale · (softmax - onehot).
-        let losses: Vec<f64> = logits
+        let chunk: Vec<f64> = logits
             .par_chunks_mut(v)
             .zip(&targets[first..first + count])
-            .map(|(row, target)| {
+            .zip(&scales[first..first + count])
+            .map(|((row, target), scale)| {
                 let capped = head.softcap.map(|cap| {
                     softcap(row, cap);
                     (row.to_vec(), cap)
@@ -130,7 +176,7 @@ pub fn linear_cross_entropy(
                 f64::from(sum).ln() + f64::from(max) - f64::from(target_logit)
             })
             .collect();
-        loss += losses.iter().sum::<f64>();
+        losses.extend(chunk);
         let dlogits = Matrix::new(logits, count, v, v);
         let dx = &mut dhidden[first * h..][..count * h];
         gemm::gemm(
@@ -140,7 +186,7 @@ pub fn linear_cross_entropy(
             head.scale,
             dlogits,
             weight,
-            gemm::all_threads(),
+            head.compute.shared(),
         );
         if let Some(gradient) = weight_gradient.as_deref_mut() {
             update(gradient, |gradient| {
@@ -151,26 +197,27 @@ pub fn linear_cross_entropy(
                     head.scale,
                     dlogits.t(),
                     x,
-                    gemm::all_threads(),
+                    head.compute.shared(),
                 );
             })?;
         }
     }
-    Ok((loss, from_values(dhidden, (m, h))?))
+    Ok((losses, from_values(dhidden, (m, h))?))
 }
 
 /// `-ln softmax(logits(hidden · weightᵀ))[target]` of each row, forward only.
-pub fn linear_token_losses(
+pub fn linear_token_losses<'a>(
     hidden: &Tensor,
-    weight: &Tensor,
+    weight: impl std::convert::Into<Operand<'a>>,
     targets: &[u32],
     head: Logits,
 ) -> Result<Vec<f32>> {
+    let weight = weight.into();
     let (m, h, v) = check(hidden, weight, targets)?;
     if !on_cpu(hidden) {
-        return losses_composed(hidden, &as_f32(weight)?, targets, head);
+        return losses_composed(hidden, &weight.widened(hidden.device())?, targets, head);
     }
-    let (hidden, weight) = (view(hidden)?, weights(weight)?);
+    let (hidden, weight) = (view(hidden)?, weight.open()?);
     let weight = Matrix::of(weight.values(), v, h, h);
     let rows = chunk_rows(v, m);
     let mut logits = vec![0.0; rows * v];
@@ -186,7 +233,7 @@ pub fn linear_token_losses(
             head.scale,
             x,
             weight.t(),
-            gemm::all_threads(),
+            head.compute.shared(),
         );
         logits
             .par_chunks_mut(v)
@@ -206,13 +253,13 @@ pub fn linear_token_losses(
     Ok(losses)
 }
 
-fn check(hidden: &Tensor, weight: &Tensor, targets: &[u32]) -> Result<(usize, usize, usize)> {
+fn check(hidden: &Tensor, weight: Operand<'_>, targets: &[u32]) -> Result<(usize, usize, usize)> {
     let ((m, h), (v, h2)) = (hidden.dims2()?, weight.dims2()?);
     if h != h2 || targets.len() != m {
         bail!(
             "cross-entropy: hidden {:?}, weight {:?}, {} targets",
             hidden.shape(),
-            weight.shape(),
+            (v, h2),
             targets.len()
         );
     }
@@ -251,28 +298,28 @@ pub(crate) fn composed(
     weight: &Tensor,
     targets: &[u32],
     head: Logits,
-    scale: f32,
+    scales: &[f32],
     mut weight_gradient: Option<&mut Tensor>,
-) -> Result<(f64, Tensor)> {
+) -> Result<(Vec<f64>, Tensor)> {
     let (m, v) = (hidden.dim(0)?, weight.dim(0)?);
     let rows = chunk_rows(v, m);
-    let mut loss = 0.0;
+    let mut losses = Vec::with_capacity(m);
     let mut dhidden = Vec::new();
     for first in (0..m).step_by(rows) {
         let count = rows.min(m - first);
         let x = hidden.narrow(0, first, count)?.contiguous()?;
-        let targets = Tensor::new(&targets[first..first + count], hidden.device())?.unsqueeze(1)?;
+        let device = hidden.device();
+        let targets = Tensor::new(&targets[first..first + count], device)?.unsqueeze(1)?;
+        let scales = Tensor::new(&scales[first..first + count], device)?.unsqueeze(1)?;
         let (logits, slope) = head.composed(&x, weight)?;
         let log_probabilities = candle_nn::ops::log_softmax(&logits, D::Minus1)?;
-        loss -= f64::from(
-            log_probabilities
-                .gather(&targets, 1)?
-                .sum_all()?
-                .to_scalar::<f32>()?,
-        );
+        let chunk = log_probabilities.gather(&targets, 1)?.flatten_all()?;
+        losses.extend(chunk.to_vec1::<f32>()?.into_iter().map(|x| -f64::from(x)));
         let ones = targets.ones_like()?.to_dtype(x.dtype())?.neg()?;
-        let mut dlogits =
-            (log_probabilities.exp()?.scatter_add(&targets, &ones, 1)? * f64::from(scale))?;
+        let mut dlogits = log_probabilities
+            .exp()?
+            .scatter_add(&targets, &ones, 1)?
+            .broadcast_mul(&scales)?;
         if let Some(slope) = slope {
             dlogits = (dlogits * slope)?;
         }
@@ -283,9 +330,9 @@ pub(crate) fn composed(
         }
     }
     if dhidden.is_empty() {
-        return Ok((0.0, hidden.zeros_like()?));
+        return Ok((losses, hidden.zeros_like()?));
     }
-    Ok((loss, Tensor::cat(&dhidden, 0)?))
+    Ok((losses, Tensor::cat(&dhidden, 0)?))
 }
 
 pub(crate) fn losses_composed(

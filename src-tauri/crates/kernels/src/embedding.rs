@@ -1,10 +1,16 @@
 //! Token embedding: rows of a table; its gradient adds rows back.
 
+use crate::operand::Operand;
 use crate::storage::{as_f32, on_cpu, update, view};
 use candle_core::{Result, Tensor};
 
-/// The rows `tokens` of `table (V, H)`, widened to f32: `(N, H)`.
-pub fn embedding(table: &Tensor, tokens: &[u32]) -> Result<Tensor> {
+/// The rows `tokens` of `table (V, H)`, widened to f32: `(N, H)`, on the device of the table, or on
+/// the CPU if it is quantised.
+pub fn embedding<'a>(table: impl Into<Operand<'a>>, tokens: &[u32]) -> Result<Tensor> {
+    let table = match table.into() {
+        Operand::Tensor(table) => table,
+        Operand::Quantised(table) => return table.select_rows(tokens),
+    };
     let tokens = Tensor::new(tokens, table.device())?;
     as_f32(&table.index_select(&tokens, 0)?)
 }

@@ -1,4 +1,5 @@
-//! Products of strided matrices over slices, in f32, at the speed of the machine.
+//! Products of strided matrices over slices, in f32 or of operands rounded to bf16, at the speed of
+//! the machine.
 //!
 //! On x86-64 with AVX-512 or AVX2 the product is our own: packed panels, register tiles and
 //! blocks sized for the caches (Goto and van de Geijn, 2008). Everywhere else it is the `gemm`
@@ -12,8 +13,10 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod bf16;
 #[cfg(target_arch = "x86_64")]
 mod blocked;
+mod compute;
 mod element;
 mod reference;
 #[cfg(target_arch = "x86_64")]
@@ -28,7 +31,11 @@ mod vector;
 #[cfg(target_arch = "x86_64")]
 use crate::quantised::QuantisedMatrix;
 use ::gemm::Parallelism;
-pub(crate) use element::{Bf16, F16, Values};
+use bf16::Bf16Variant;
+pub use compute::ComputeType;
+pub(crate) use compute::How;
+pub(crate) use element::{Bf16, Element, F16, Values};
+use std::sync::OnceLock;
 
 /// A read-only strided matrix; one of its strides is 1.
 #[derive(Clone, Copy)]
@@ -113,10 +120,10 @@ pub(crate) fn gemm(
     alpha: f32,
     a: Matrix<'_>,
     b: Matrix<'_>,
-    parallelism: Parallelism,
+    how: impl std::convert::Into<How>,
 ) {
     let product = Product { alpha, a, b };
-    sum(destination, stride, mode, &[product], parallelism);
+    sum(destination, stride, mode, &[product], how);
 }
 
 /// `destination = Σ alpha · a · b`, or `+=`, in one pass over the destination: a low-rank product
@@ -127,23 +134,42 @@ pub(crate) fn sum(
     stride: usize,
     mode: Into,
     products: &[Product<'_>],
-    parallelism: Parallelism,
+    how: impl std::convert::Into<How>,
 ) {
-    Variant::fastest().sum(destination, stride, mode, products, parallelism);
+    let how = how.into();
+    match how.compute {
+        ComputeType::F32 => {
+            Variant::fastest().sum(destination, stride, mode, products, how.parallelism);
+        }
+        ComputeType::Bf16 => {
+            Bf16Variant::fastest().sum(destination, stride, mode, products, how.parallelism);
+        }
+    }
 }
 
 /// `Σ alpha · a · b` in memory of its own, row-major.
-pub(crate) fn sum_of(products: &[Product<'_>], parallelism: Parallelism) -> Vec<f32> {
+pub(crate) fn sum_of(products: &[Product<'_>], how: impl std::convert::Into<How>) -> Vec<f32> {
     let (rows, columns) = products
         .first()
         .map_or((0, 0), |first| (first.a.rows, first.b.columns));
     let mut values = Vec::with_capacity(rows * columns);
-    Variant::check(columns, products);
+    check(columns, products);
+    let How {
+        compute,
+        parallelism,
+    } = how.into();
     // SAFETY: there is room for the product, every element of which is written before the length
     // says so; nothing else knows the memory.
     unsafe {
         let to = values.as_mut_ptr();
-        Variant::fastest().sum_at(to, columns, Into::Replace, products, parallelism);
+        match compute {
+            ComputeType::F32 => {
+                Variant::fastest().sum_at(to, columns, Into::Replace, products, parallelism);
+            }
+            ComputeType::Bf16 => {
+                Bf16Variant::fastest().sum_at(to, columns, Into::Replace, products, parallelism);
+            }
+        }
         values.set_len(rows * columns);
     }
     values
@@ -152,6 +178,29 @@ pub(crate) fn sum_of(products: &[Product<'_>], parallelism: Parallelism) -> Vec<
 /// Every thread of the pool.
 pub(crate) fn all_threads() -> Parallelism {
     Parallelism::Rayon(rayon::current_num_threads())
+}
+
+/// Rows and columns of products that fit each other.
+fn check(stride: usize, products: &[Product<'_>]) -> (usize, usize) {
+    let Some(first) = products.first() else {
+        return (0, 0);
+    };
+    let (rows, columns) = (first.a.rows, first.b.columns);
+    for Product { a, b, .. } in products {
+        assert_eq!(a.columns, b.rows, "inner sizes differ");
+        assert_eq!((a.rows, b.columns), (rows, columns), "sizes differ");
+    }
+    assert!(stride >= columns, "rows of the destination overlap");
+    (rows, columns)
+}
+
+/// What [`Variant::sum_at`] may write for [`Variant::sum`].
+fn check_destination(destination: &[f32], stride: usize, products: &[Product<'_>]) {
+    let (rows, columns) = check(stride, products);
+    assert!(
+        extent(rows, columns, stride, 1) <= destination.len(),
+        "destination too small"
+    );
 }
 
 /// Who multiplies.
@@ -178,8 +227,27 @@ impl Variant {
         own.into_iter().flatten().chain([Self::Reference])
     }
 
+    /// The fastest of them, or the one that the environment names, to compare whole runs by.
     fn fastest() -> Self {
-        Self::available().next().unwrap_or(Self::Reference)
+        static CHOSEN: OnceLock<Variant> = OnceLock::new();
+        *CHOSEN.get_or_init(|| {
+            let asked = std::env::var("ATTUNE_MATRIX_KERNEL").ok();
+            let meant = |variant: &Self| asked.as_deref().is_none_or(|name| variant.name() == name);
+            let chosen = Self::available().find(meant);
+            chosen
+                .or_else(|| Self::available().next())
+                .unwrap_or(Self::Reference)
+        })
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => "avx2",
+            Self::Reference => "reference",
+        }
     }
 
     fn sum(
@@ -190,11 +258,7 @@ impl Variant {
         products: &[Product<'_>],
         parallelism: Parallelism,
     ) {
-        let (rows, columns) = Self::check(stride, products);
-        assert!(
-            extent(rows, columns, stride, 1) <= destination.len(),
-            "destination too small"
-        );
+        check_destination(destination, stride, products);
         // SAFETY: the destination holds the product, and is borrowed mutably, so that it overlaps
         // no operand.
         unsafe {
@@ -208,22 +272,8 @@ impl Variant {
         }
     }
 
-    /// Rows and columns of products that fit each other.
-    fn check(stride: usize, products: &[Product<'_>]) -> (usize, usize) {
-        let Some(first) = products.first() else {
-            return (0, 0);
-        };
-        let (rows, columns) = (first.a.rows, first.b.columns);
-        for Product { a, b, .. } in products {
-            assert_eq!(a.columns, b.rows, "inner sizes differ");
-            assert_eq!((a.rows, b.columns), (rows, columns), "sizes differ");
-        }
-        assert!(stride >= columns, "rows of the destination overlap");
-        (rows, columns)
-    }
-
     /// # Safety
-    /// The products passed [`Variant::check`]. The destination is writable for their rows and
+    /// The products passed [`check`]. The destination is writable for their rows and
     /// columns, `stride` apart, initialised where the mode is to add, and overlaps no operand.
     unsafe fn sum_at(
         self,

@@ -1,9 +1,9 @@
 //! Matrix products with either side transposed, and products added to what is there.
 
-use crate::gemm::{self, Into, Matrix, Product, Values};
+use crate::gemm::{self, ComputeType, Into, Matrix, Product, Values};
 use crate::operand::Operand;
 use crate::storage::{as_f32, from_values, on_cpu, update, weights};
-use candle_core::{Result, Tensor, bail};
+use candle_core::{DType, Result, Tensor, bail};
 
 /// Which operand is read transposed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,15 +41,7 @@ pub fn matmul<'a>(
     b: impl std::convert::Into<Operand<'a>>,
     transpose: Transpose,
 ) -> Result<Tensor> {
-    let b = b.into();
-    let (m, _, n) = sizes(a, b, transpose)?;
-    if on_cpu(a) {
-        let (left, right) = (weights(a)?, b.open()?);
-        let product = product(1.0, (a, left.values()), (b, right.values()), transpose)?;
-        let values = gemm::sum_of(&[product], gemm::all_threads());
-        return from_values(values, (m, n));
-    }
-    composed(&as_f32(a)?, &b.widened(a.device())?, transpose)
+    ComputeType::F32.matmul(a, b, transpose)
 }
 
 /// One product of [`matmul_sum`]: `scale · a · b`, either side transposed. The sides may be f16 or
@@ -66,38 +58,14 @@ pub struct Term<'a> {
     pub transpose: Transpose,
 }
 
-/// `large + small`, two products of one size in one pass over the result: what a low-rank adapter
-/// adds to its layer then costs its arithmetic alone.
+/// [`ComputeType::matmul_sum`] in f32.
 pub fn matmul_sum(large: Term<'_>, small: Term<'_>) -> Result<Tensor> {
-    let (m, n) = one_size(large, small)?;
-    if on_cpu(large.a) {
-        return with_products(large, small, |products| {
-            gemm::sum_of(products, gemm::all_threads())
-        })
-        .and_then(|values| from_values(values, (m, n)));
-    }
-    term_composed(large)? + term_composed(small)?
+    ComputeType::F32.matmul_sum(large, small)
 }
 
-/// `c += large + small`, as [`matmul_sum`]. `c` is f32 and owned by the caller.
+/// [`ComputeType::matmul_sum_add`] in f32.
 pub fn matmul_sum_add(c: &mut Tensor, large: Term<'_>, small: Term<'_>) -> Result<()> {
-    let (m, n) = one_size(large, small)?;
-    if c.dims2()? != (m, n) {
-        bail!(
-            "matmul_sum_add: the products are {:?}, the destination {:?}",
-            (m, n),
-            c.shape()
-        );
-    }
-    if on_cpu(c) {
-        return with_products(large, small, |products| {
-            update(c, |c| {
-                gemm::sum(c, n, Into::Add, products, gemm::all_threads());
-            })
-        })?;
-    }
-    *c = ((&*c + term_composed(large)?)? + term_composed(small)?)?;
-    Ok(())
+    ComputeType::F32.matmul_sum_add(c, large, small)
 }
 
 /// `c += alpha · a · b`, either side transposed. `c` is f32 and owned by the caller.
@@ -108,25 +76,114 @@ pub fn matmul_add<'a>(
     b: impl std::convert::Into<Operand<'a>>,
     transpose: Transpose,
 ) -> Result<()> {
-    let b = b.into();
-    let (m, _, n) = sizes(a, b, transpose)?;
-    if c.dims2()? != (m, n) {
-        bail!(
-            "matmul_add: the product is {:?}, the destination {:?}",
-            (m, n),
-            c.shape()
-        );
+    ComputeType::F32.matmul_add(c, alpha, a, b, transpose)
+}
+
+/// Products whose operands are rounded to this type first. The result is f32.
+impl ComputeType {
+    /// [`matmul`], in this type.
+    pub fn matmul<'a>(
+        self,
+        a: &Tensor,
+        b: impl std::convert::Into<Operand<'a>>,
+        transpose: Transpose,
+    ) -> Result<Tensor> {
+        let b = b.into();
+        let (m, _, n) = sizes(a, b, transpose)?;
+        if on_cpu(a) {
+            let (left, right) = (weights(a)?, b.open()?);
+            let product = product(1.0, (a, left.values()), (b, right.values()), transpose)?;
+            let values = gemm::sum_of(&[product], self.shared());
+            return from_values(values, (m, n));
+        }
+        self.composed(1.0, a, b, transpose)
     }
-    if on_cpu(c) {
-        let (left, right) = (weights(a)?, b.open()?);
-        let product = product(alpha, (a, left.values()), (b, right.values()), transpose)?;
-        return update(c, |c| {
-            gemm::sum(c, n, Into::Add, &[product], gemm::all_threads());
-        });
+
+    /// [`matmul_add`], in this type.
+    pub fn matmul_add<'a>(
+        self,
+        c: &mut Tensor,
+        alpha: f32,
+        a: &Tensor,
+        b: impl std::convert::Into<Operand<'a>>,
+        transpose: Transpose,
+    ) -> Result<()> {
+        let b = b.into();
+        let (m, _, n) = sizes(a, b, transpose)?;
+        if c.dims2()? != (m, n) {
+            bail!(
+                "matmul_add: the product is {:?}, the destination {:?}",
+                (m, n),
+                c.shape()
+            );
+        }
+        if on_cpu(c) {
+            let (left, right) = (weights(a)?, b.open()?);
+            let product = product(alpha, (a, left.values()), (b, right.values()), transpose)?;
+            return update(c, |c| {
+                gemm::sum(c, n, Into::Add, &[product], self.shared());
+            });
+        }
+        *c = (&*c + self.composed(alpha, a, b, transpose)?)?;
+        Ok(())
     }
-    let (a, b) = (as_f32(a)?, b.widened(a.device())?);
-    *c = (&*c + (composed(&a, &b, transpose)? * f64::from(alpha))?)?;
-    Ok(())
+
+    /// `large + small`, two products of one size in one pass over the result: what a low-rank
+    /// adapter adds to its layer then costs its arithmetic alone.
+    pub fn matmul_sum(self, large: Term<'_>, small: Term<'_>) -> Result<Tensor> {
+        let (m, n) = one_size(large, small)?;
+        if on_cpu(large.a) {
+            return with_products(large, small, |products| {
+                gemm::sum_of(products, self.shared())
+            })
+            .and_then(|values| from_values(values, (m, n)));
+        }
+        self.term_composed(large)? + self.term_composed(small)?
+    }
+
+    /// `c += large + small`, as [`ComputeType::matmul_sum`]. `c` is f32 and owned by the caller.
+    pub fn matmul_sum_add(self, c: &mut Tensor, large: Term<'_>, small: Term<'_>) -> Result<()> {
+        let (m, n) = one_size(large, small)?;
+        if c.dims2()? != (m, n) {
+            bail!(
+                "matmul_sum_add: the products are {:?}, the destination {:?}",
+                (m, n),
+                c.shape()
+            );
+        }
+        if on_cpu(c) {
+            return with_products(large, small, |products| {
+                update(c, |c| {
+                    gemm::sum(c, n, Into::Add, products, self.shared());
+                })
+            })?;
+        }
+        *c = ((&*c + self.term_composed(large)?)? + self.term_composed(small)?)?;
+        Ok(())
+    }
+
+    fn term_composed(self, term: Term<'_>) -> Result<Tensor> {
+        self.composed(term.scale, term.a, term.b, term.transpose)
+    }
+
+    /// `scale · a · b` by candle's operations, for devices without a kernel of their own.
+    fn composed(
+        self,
+        scale: f32,
+        a: &Tensor,
+        b: Operand<'_>,
+        transpose: Transpose,
+    ) -> Result<Tensor> {
+        let (a, b) = (as_f32(a)?, b.widened(a.device())?);
+        match self {
+            Self::F32 => composed(&a, &b, transpose)? * f64::from(scale),
+            Self::Bf16 => {
+                let rounded = |x: &Tensor| x.to_dtype(DType::BF16)?.to_dtype(DType::F32);
+                let a = rounded(&(a * f64::from(scale))?)?;
+                composed(&a, &rounded(&b)?, transpose)
+            }
+        }
+    }
 }
 
 fn one_size(large: Term<'_>, small: Term<'_>) -> Result<(usize, usize)> {
@@ -179,14 +236,6 @@ fn product<'a>(
         Transpose::Right => (a, b.t()),
     };
     Ok(Product { alpha, a, b })
-}
-
-fn term_composed(term: Term<'_>) -> Result<Tensor> {
-    composed(
-        &as_f32(term.a)?,
-        &term.b.widened(term.a.device())?,
-        term.transpose,
-    )? * f64::from(term.scale)
 }
 
 pub(crate) fn composed(a: &Tensor, b: &Tensor, transpose: Transpose) -> Result<Tensor> {

@@ -3,7 +3,7 @@
 //! The offset `o` is 0, or 1 where a family stores its weights as what they differ from one by
 //! (Gemma). It is added here, so that weight and gradient stay what the family's files hold.
 
-use crate::storage::{as_f32, from_values, on_cpu, update, view};
+use crate::storage::{as_f32, from_values, from_written, on_cpu, update, view};
 use candle_core::{D, Result, Tensor};
 use rayon::prelude::*;
 
@@ -18,9 +18,11 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, offset: f32, epsilon: f64) -> Resul
     }
     let (n, h) = x.dims2()?;
     let (x, weight) = (view(x)?, view(&weight)?);
-    let mut y = vec![0.0; n * h];
+    assert_eq!(weight.len(), h, "a weight for each feature");
+    let mut y = Vec::with_capacity(n * h);
     let arch = pulp::Arch::new();
-    y.par_chunks_mut(ROWS * h)
+    y.spare_capacity_mut()[..n * h]
+        .par_chunks_mut(ROWS * h)
         .zip(x.par_chunks(ROWS * h))
         .for_each(|(y, x)| {
             arch.dispatch(
@@ -29,13 +31,14 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, offset: f32, epsilon: f64) -> Resul
                     for (y, x) in y.chunks_exact_mut(h).zip(x.chunks_exact(h)) {
                         let scale = inverse_rms(x, epsilon);
                         for ((y, x), weight) in y.iter_mut().zip(x).zip(weight.iter()) {
-                            *y = x * scale * (weight + offset);
+                            y.write(x * scale * (weight + offset));
                         }
                     }
                 },
             );
         });
-    from_values(y, (n, h))
+    // SAFETY: `x` has as many elements, and each of the result is written.
+    unsafe { from_written(y, (n, h)) }
 }
 
 /// Gradient of `x`; the gradient of `weight` is added to `weight_gradient (H)` when there is one.

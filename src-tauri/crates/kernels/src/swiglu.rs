@@ -1,8 +1,8 @@
 //! SwiGLU: `silu(gate) · up` (Shazeer, 2020).
 
 use crate::exp::sigmoid;
-use crate::storage::{from_values, on_cpu, view};
-use candle_core::{Result, Tensor};
+use crate::storage::{from_written, on_cpu, view};
+use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
 /// Elements one task takes.
@@ -13,12 +13,12 @@ pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
     if !on_cpu(gate) {
         return composed(gate, up);
     }
-    let shape = gate.dims2()?;
+    let shape = check(gate, up, up)?;
     let (gate, up) = (view(gate)?, view(up)?);
-    let mut y = vec![0.0; gate.len()];
+    let mut y = Vec::with_capacity(gate.len());
     let arch = pulp::Arch::new();
     (
-        y.par_chunks_mut(CHUNK),
+        y.spare_capacity_mut()[..gate.len()].par_chunks_mut(CHUNK),
         gate.par_chunks(CHUNK),
         up.par_chunks(CHUNK),
     )
@@ -28,12 +28,27 @@ pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
                 #[inline(always)]
                 || {
                     for ((y, gate), up) in y.iter_mut().zip(gate).zip(up) {
-                        *y = gate * sigmoid(*gate) * up;
+                        y.write(gate * sigmoid(*gate) * up);
                     }
                 },
             );
         });
-    from_values(y, shape)
+    // SAFETY: the three are of one length, and each element of the result is written.
+    unsafe { from_written(y, shape) }
+}
+
+/// The size of all three.
+fn check(gate: &Tensor, up: &Tensor, dy: &Tensor) -> Result<(usize, usize)> {
+    let shape = gate.dims2()?;
+    if up.dims2()? != shape || dy.dims2()? != shape {
+        bail!(
+            "swiglu: {:?}, {:?} and {:?} differ",
+            gate.shape(),
+            up.shape(),
+            dy.shape()
+        );
+    }
+    Ok(shape)
 }
 
 /// Gradients of `gate` and `up`, from the gradient of the result.
@@ -41,12 +56,16 @@ pub fn swiglu_backward(gate: &Tensor, up: &Tensor, dy: &Tensor) -> Result<(Tenso
     if !on_cpu(gate) {
         return backward_composed(gate, up, dy);
     }
-    let shape = gate.dims2()?;
+    let shape = check(gate, up, dy)?;
     let (gate, up, dy) = (view(gate)?, view(up)?, view(dy)?);
-    let (mut dgate, mut dup) = (vec![0.0; gate.len()], vec![0.0; gate.len()]);
+    let len = gate.len();
+    let (mut dgate, mut dup) = (Vec::with_capacity(len), Vec::with_capacity(len));
     let arch = pulp::Arch::new();
     (
-        (dgate.par_chunks_mut(CHUNK), dup.par_chunks_mut(CHUNK)),
+        (
+            dgate.spare_capacity_mut()[..len].par_chunks_mut(CHUNK),
+            dup.spare_capacity_mut()[..len].par_chunks_mut(CHUNK),
+        ),
         (
             gate.par_chunks(CHUNK),
             up.par_chunks(CHUNK),
@@ -61,13 +80,14 @@ pub fn swiglu_backward(gate: &Tensor, up: &Tensor, dy: &Tensor) -> Result<(Tenso
                     for i in 0..dgate.len() {
                         let sigmoid = sigmoid(gate[i]);
                         let silu = gate[i] * sigmoid;
-                        dup[i] = dy[i] * silu;
-                        dgate[i] = dy[i] * up[i] * (sigmoid + silu * (1.0 - sigmoid));
+                        dup[i].write(dy[i] * silu);
+                        dgate[i].write(dy[i] * up[i] * (sigmoid + silu * (1.0 - sigmoid)));
                     }
                 },
             );
         });
-    Ok((from_values(dgate, shape)?, from_values(dup, shape)?))
+    // SAFETY: the five are of one length, and each element of both gradients is written.
+    unsafe { Ok((from_written(dgate, shape)?, from_written(dup, shape)?)) }
 }
 
 pub(crate) fn composed(gate: &Tensor, up: &Tensor) -> Result<Tensor> {

@@ -9,6 +9,7 @@
 
 mod activations;
 mod norms;
+mod sequences;
 
 use crate::{
     AdamW, Attention, Logits, Rotation, Span, Term, Transpose, adamw, cross_entropy, matmul,
@@ -290,6 +291,7 @@ fn heads(window: Option<usize>) -> Attention {
         scale: 0.4,
         window,
         softcap: None,
+        compute: crate::ComputeType::F32,
     }
 }
 
@@ -395,15 +397,22 @@ fn cross_entropy_gradients() -> Result<()> {
     let capped = Logits {
         scale: 0.7,
         softcap: Some(0.5),
+        ..Logits::default()
     };
     for head in [Logits::default(), capped] {
         let mut dweight = weight.zeros_like()?;
         let (loss, dhidden) =
             crate::linear_cross_entropy(&hidden, &weight, &targets, head, 0.2, Some(&mut dweight))?;
         let mut dweight2 = weight.zeros_like()?;
-        let (loss2, dhidden2) =
-            cross_entropy::composed(&hidden, &weight, &targets, head, 0.2, Some(&mut dweight2))?;
-        assert!((loss - loss2).abs() < 1e-5);
+        let (losses2, dhidden2) = cross_entropy::composed(
+            &hidden,
+            &weight,
+            &targets,
+            head,
+            &[0.2; 5],
+            Some(&mut dweight2),
+        )?;
+        assert!((loss - losses2.iter().sum::<f64>()).abs() < 1e-5);
         assert_close(&dhidden, &dhidden2, 1e-5, "dhidden");
         assert_close(&dweight, &dweight2, 1e-5, "dweight");
         let losses = crate::linear_token_losses(&hidden, &weight, &targets, head)?;

@@ -11,29 +11,23 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use attune_data::{Conversation, Role, Sample, Tokenizer, Turn};
+use attune_data::{BpeOptions, Conversation, Role, Sample, Tokenizer, TrainedTokenizer, Turn};
 use attune_engine::{
-    Control, DType, Decoder, Device, LoraConfig, ModelSpec, SamplingOptions, Schedule, TrainEvent,
-    TrainOptions, generate, train,
+    Control, DType, Decoder, Device, Family, LoraConfig, ModelSizes, ModelSpec, SamplingOptions,
+    Schedule, TrainEvent, TrainOptions, generate, train,
 };
 use attune_studio::starter::dataset::{Row, SEED, SampleDataset};
 use attune_studio::starter::{self, corpus::Corpus};
 use serde::Deserialize;
 use serde_json::json;
-use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
-use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::pre_tokenizers::sequence::Sequence;
-use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
-use tokenizers::{
-    AddedToken, DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper,
-    SplitDelimiterBehavior, TokenizerBuilder,
-};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 /// Documents the model is trained on, each once.
 const DOCUMENTS: usize = 120_000;
 const VOCABULARY: usize = 1024;
+/// The longest text in tokens.
+const CONTEXT: usize = 512;
 
 /// A capitalised word never carries the space before it, so a name is the same token after a
 /// space and inside quotes: copying it needs no translation.
@@ -85,79 +79,43 @@ fn plain_text(documents: &[Conversation]) -> String {
 /// Writes the folder the training begins from: tokenizer and configuration, no weights.
 fn write_configuration(folder: &Path, documents: &[Conversation]) -> Result<()> {
     fs::create_dir_all(folder)?;
-    let pieces = Sequence::new(vec![
-        PreTokenizerWrapper::Split(Split::new(
-            SplitPattern::Regex(PIECES.into()),
-            SplitDelimiterBehavior::Isolated,
-            false,
-        )?),
-        PreTokenizerWrapper::ByteLevel(ByteLevel::new(false, true, false)),
-    ]);
-    let mut tokenizer = TokenizerBuilder::<
-        BPE,
-        NormalizerWrapper,
-        PreTokenizerWrapper,
-        PostProcessorWrapper,
-        DecoderWrapper,
-    >::default()
-    .with_model(BPE::default())
-    .with_pre_tokenizer(Some(PreTokenizerWrapper::Sequence(pieces)))
-    .with_decoder(Some(DecoderWrapper::ByteLevel(ByteLevel::default())))
-    .build()?;
-    let special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
-    let mut trainer = BpeTrainerBuilder::new()
-        .show_progress(false)
-        .vocab_size(VOCABULARY)
-        .special_tokens(special.map(|token| AddedToken::from(token, true)).to_vec())
-        .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
-        .build();
+    let chat_ml = "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+    let options = BpeOptions {
+        vocab_size: VOCABULARY,
+        special_tokens: ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+            .map(String::from)
+            .to_vec(),
+        eos_token: "<|im_end|>".into(),
+        pad_token: Some("<|endoftext|>".into()),
+        pieces: PIECES.into(),
+        chat_template: Some(chat_ml.into()),
+        model_max_length: CONTEXT,
+    };
     // A third is plenty to count words in.
     let texts = documents
         .iter()
         .step_by(3)
         .flat_map(|document| &document.turns);
-    tokenizer.train(&mut trainer, texts.map(|turn| turn.content.as_str()))?;
-    tokenizer.save(folder.join("tokenizer.json"), true)?;
-    let chat_ml = "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
-    let tokenizer_config = json!({
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "eos_token": "<|im_end|>",
-        "pad_token": "<|endoftext|>",
-        "clean_up_tokenization_spaces": false,
-        "model_max_length": 512,
-        "chat_template": chat_ml,
-    });
-    fs::write(
-        folder.join("tokenizer_config.json"),
-        format!("{tokenizer_config:#}\n"),
-    )?;
+    TrainedTokenizer::train(texts.map(|turn| turn.content.as_str()), &options)?.save(folder)?;
     let generation_config =
         json!({ "eos_token_id": [2, 0], "pad_token_id": 0, "do_sample": false });
     fs::write(
         folder.join("generation_config.json"),
         format!("{generation_config:#}\n"),
     )?;
-    let config = json!({
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
-        "hidden_act": "silu",
-        "hidden_size": 128,
-        "intermediate_size": 384,
-        "num_hidden_layers": 6,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "head_dim": 32,
-        "vocab_size": VOCABULARY,
-        "max_position_embeddings": 512,
-        "rms_norm_eps": 1e-6,
-        "rope_theta": 10000.0,
-        "tie_word_embeddings": true,
-        "attention_bias": false,
-        "mlp_bias": false,
-        "eos_token_id": [2, 0],
-        "pad_token_id": 0,
-        "torch_dtype": "bfloat16",
-    });
+    let sizes = ModelSizes {
+        vocab_size: VOCABULARY,
+        hidden_size: 128,
+        intermediate_size: 384,
+        num_hidden_layers: 6,
+        num_attention_heads: 4,
+        num_key_value_heads: 2,
+        max_position_embeddings: CONTEXT,
+        tie_word_embeddings: true,
+    };
+    let mut config = sizes.spec(Family::Llama)?.to_config("bfloat16");
+    config["eos_token_id"] = json!([2, 0]);
+    config["pad_token_id"] = json!(0);
     fs::write(folder.join("config.json"), format!("{config:#}\n"))?;
     Ok(())
 }

@@ -56,7 +56,7 @@ pub use work::{
 };
 
 pub use attune_data::{ColumnChoice, Conversation, Inspection, ProblemKind, Role, Shape, Turn};
-pub use attune_engine::{SamplingOptions, StopReason, TrainEvent, peak_memory};
+pub use attune_engine::{Allocator, SamplingOptions, StopReason, TrainEvent, peak_memory};
 
 use crate::Studio;
 use crate::error::Result;

@@ -7,7 +7,7 @@ use crate::api::{Answer, ChatRequest, Event, Role, Session};
 use crate::error::{Error, Result};
 use crate::settings::ExperimentConfig;
 use crate::weights::{Files, with_loaded};
-use attune_engine::{SamplingOptions, generate};
+use attune_engine::{SamplingOptions, generate_on};
 
 /// Answers the last turn of a conversation.
 pub(crate) fn chat(
@@ -35,22 +35,22 @@ pub(crate) fn chat(
         let prompt_tokens = prompt.len() as u64;
         let control = session.control();
         let started = Instant::now();
-        let mut stream = |_: usize, text: &str| {
+        let mut stream = |text: &str| {
             session.report(Event::Text {
                 text: text.to_owned(),
             });
         };
-        let prompts = [prompt];
-        let answers = generate(
-            &loaded.decoder,
-            &loaded.tokenizer,
-            &prompts,
+        let (decoder, tokenizer, known) = loaded.conversing();
+        let answer = generate_on(
+            decoder,
+            tokenizer,
+            &prompt,
+            known,
             &options,
             control.cancelled(),
             &mut stream,
         )?;
         let seconds = started.elapsed().as_secs_f64();
-        let answer = answers.into_iter().next().ok_or_else(Error::cancelled)?;
         let answer_tokens = answer.tokens.len() as u64;
         Ok(Answer {
             text: answer.text,

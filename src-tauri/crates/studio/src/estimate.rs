@@ -19,7 +19,7 @@ use crate::models;
 use crate::preferences;
 use crate::settings::{BackboneDtype, ExperimentConfig, to_yaml};
 use attune_data::Tokenizer;
-use attune_engine::{Footprint, ModelSpec, OptimizerKind, Workload};
+use attune_engine::{Answers, Footprint, ModelSpec, OptimizerKind, Workload};
 
 /// Share of the machine's memory that a run may use: the system and the window want the rest.
 const USABLE: f64 = 0.85;
@@ -50,7 +50,11 @@ pub(crate) fn estimate(
     let lengths = lengths(studio, &dataset, &model.folder, &config, session)?;
     let course = Course::of(&config, rows.train.len() as u64, &lengths);
     let usable = usable(studio);
-    let memory = memory_of(&spec, &config, lengths.longest, usable)?;
+    let samples = Samples {
+        longest: lengths.longest,
+        held_out: (validation as f64 * lengths.mean) as u64,
+    };
+    let memory = memory_of(&spec, &config, samples, usable)?;
     session.check()?;
     let busy = !store.reap(home)?.is_empty();
     let (tokens_per_second, rate_reason) = rate(&store.experiments(home)?, &config, &spec, busy);
@@ -70,7 +74,7 @@ pub(crate) fn estimate(
         ));
     }
     Ok(Estimate {
-        suggestions: suggestions(&spec, &config, lengths.longest, &memory)?,
+        suggestions: suggestions(&spec, &config, samples, &memory)?,
         disk: space_needed(&spec, &config)?,
         config: to_yaml(&config)?,
         train_conversations: rows.train.len() as u64,
@@ -180,40 +184,83 @@ impl Course {
     }
 }
 
-/// The memory of a run whose longest sample has `longest` tokens.
-fn memory_of(
+/// Tokens of the samples that decide how much memory a run takes.
+#[derive(Clone, Copy)]
+struct Samples {
+    /// Of the longest.
+    longest: u64,
+    /// Of all that are held out.
+    held_out: u64,
+}
+
+impl Samples {
+    /// As many as the settings allow.
+    fn most(config: &ExperimentConfig) -> Self {
+        Self {
+            longest: config.max_length as u64,
+            held_out: u64::MAX,
+        }
+    }
+
+    fn cut(self, config: &ExperimentConfig) -> Self {
+        Self {
+            longest: self.longest.min(config.max_length as u64),
+            ..self
+        }
+    }
+}
+
+/// Bytes of a run whose longest sample has `longest` tokens, and which is measured on `held_out`.
+pub(crate) fn predicted(
     spec: &ModelSpec,
     config: &ExperimentConfig,
     longest: u64,
+    held_out: u64,
+) -> Result<u64> {
+    let samples = Samples { longest, held_out };
+    Ok(memory_of(spec, config, samples, u64::MAX)?.total)
+}
+
+/// The memory of a run over such samples.
+fn memory_of(
+    spec: &ModelSpec,
+    config: &ExperimentConfig,
+    samples: Samples,
     usable: u64,
 ) -> Result<MemoryEstimate> {
     let adapter = config.adapter()?;
-    let row = if config.packing {
-        config.max_length as u64
-    } else {
-        longest
+    let (batch, longest) = (config.batch_size as u64, samples.longest);
+    let most = config.max_length as u64;
+    let row = if config.packing { most } else { longest };
+    let evaluates = config.evaluation_epochs > 0.0 || config.evaluate_before_training;
+    let answers = Answers {
+        sequences: config.sample_prompts as u64,
+        prompt: longest,
+        length: longest + config.max_length_inference as u64,
     };
-    let footprint = Footprint::of(
+    let mut footprint = Footprint::of(
         spec,
         &Workload {
             lora: adapter.as_ref(),
             optimizer: config.optimizer,
-            weights: config.frozen_weights(),
-            tokens: row * config.batch_size as u64,
+            weights: config.frozen_weights(spec),
+            tokens: row * batch,
             recompute: config.gradient_checkpointing,
+            evaluation_tokens: if evaluates {
+                samples.held_out.min(batch * most)
+            } else {
+                0
+            },
+            answers: (samples.held_out > 0 && answers.sequences > 0).then_some(answers),
         },
     )?;
-    let parts = [
-        ("Weights", footprint.weights),
-        ("Adapter", footprint.adapter),
-        ("Gradients", footprint.gradients),
-        ("Optimiser", footprint.optimizer),
-        ("Activations", footprint.activations),
-        ("Logits", footprint.logits),
-        ("Program", footprint.program),
-    ];
+    if config.paged_optimizer {
+        let paged = spec.paged_bytes(adapter.as_ref(), config.optimizer)?;
+        footprint.optimizer = footprint.optimizer.min(paged);
+    }
     Ok(MemoryEstimate {
-        parts: parts
+        parts: footprint
+            .parts()
             .into_iter()
             .filter(|(_, bytes)| *bytes > 0)
             .map(|(name, bytes)| MemoryPart {
@@ -232,7 +279,7 @@ fn memory_of(
 fn suggestions(
     spec: &ModelSpec,
     config: &ExperimentConfig,
-    longest: u64,
+    samples: Samples,
     memory: &MemoryEstimate,
 ) -> Result<Vec<Suggestion>> {
     if memory.total <= memory.usable / 4 * 3 {
@@ -241,12 +288,7 @@ fn suggestions(
     let mut found = Vec::new();
     let mut offer =
         |title: String, settings: &[(&str, Value)], changed: ExperimentConfig| -> Result<()> {
-            let after = memory_of(
-                spec,
-                &changed,
-                longest.min(changed.max_length as u64),
-                memory.usable,
-            )?;
+            let after = memory_of(spec, &changed, samples.cut(&changed), memory.usable)?;
             if after.total < memory.total {
                 found.push(Suggestion {
                     title,
@@ -301,6 +343,13 @@ fn suggestions(
             "Hold weights in 4 bits (QLoRA)".to_owned(),
             &[("backbone_dtype", json!("nf4"))],
             with(&|config| config.backbone_dtype = BackboneDtype::Nf4),
+        )?;
+    }
+    if !config.lora && !config.paged_optimizer {
+        offer(
+            "Page the optimiser to disk".to_owned(),
+            &[("paged_optimizer", json!(true))],
+            with(&|config| config.paged_optimizer = true),
         )?;
     }
     if config.max_length > 64 {
@@ -400,7 +449,11 @@ pub(crate) fn fits(spec: &ModelSpec, usable: u64) -> Vec<MethodFit> {
         .into_iter()
         .filter_map(|(method, title, config)| {
             let longest = config.max_length.min(spec.context()) as u64;
-            let memory = memory_of(spec, &config, longest, usable).ok()?;
+            let samples = Samples {
+                longest,
+                ..Samples::most(&config)
+            };
+            let memory = memory_of(spec, &config, samples, usable).ok()?;
             Some(MethodFit {
                 method: method.to_owned(),
                 title: title.to_owned(),
@@ -431,9 +484,9 @@ pub(crate) fn capacity(usable: u64) -> Vec<Capacity> {
     methods()
         .into_iter()
         .filter_map(|(method, title, config)| {
-            let longest = config.max_length as u64;
+            let samples = Samples::most(&config);
             let largest = specs.iter().rfind(|spec| {
-                memory_of(spec, &config, longest, usable).is_ok_and(|memory| memory.fits)
+                memory_of(spec, &config, samples, usable).is_ok_and(|memory| memory.fits)
             })?;
             Some(Capacity {
                 method: method.to_owned(),
@@ -491,6 +544,38 @@ mod tests {
     }
 
     #[test]
+    fn a_paged_optimiser_leaves_memory() {
+        let spec = sized(&SIZES[2]).unwrap_or_else(|| panic!("a model"));
+        let full = ExperimentConfig {
+            lora: false,
+            ..ExperimentConfig::default()
+        };
+        let paged = ExperimentConfig {
+            paged_optimizer: true,
+            ..full.clone()
+        };
+        let samples = Samples {
+            longest: 512,
+            held_out: 0,
+        };
+        let [full_memory, paged_memory] = [&full, &paged].map(|config| {
+            memory_of(&spec, config, samples, 8_000_000_000)
+                .unwrap_or_else(|error| panic!("{error}"))
+        });
+        // All states but the embedding's, on its way from or to the file.
+        let embedding = (spec.vocab_size * spec.hidden_size) as u64;
+        let saved = 8 * spec.parameter_count() - 16 * embedding;
+        assert_eq!(full_memory.total - paged_memory.total, saved);
+        let found = suggestions(&spec, &full, samples, &full_memory)
+            .unwrap_or_else(|error| panic!("{error}"));
+        assert!(
+            found
+                .iter()
+                .any(|one| one.settings.contains_key("paged_optimizer"))
+        );
+    }
+
+    #[test]
     fn a_run_that_is_too_large_is_told_what_helps() {
         let spec = sized(&SIZES[5]).unwrap_or_else(|| panic!("a model"));
         let config = ExperimentConfig {
@@ -498,11 +583,12 @@ mod tests {
             batch_size: 8,
             ..ExperimentConfig::default()
         };
-        let memory = memory_of(&spec, &config, 512, 16_000_000_000)
+        let samples = Samples::most(&config);
+        let memory = memory_of(&spec, &config, samples, 16_000_000_000)
             .unwrap_or_else(|error| panic!("{error}"));
         assert!(!memory.fits);
         let found =
-            suggestions(&spec, &config, 512, &memory).unwrap_or_else(|error| panic!("{error}"));
+            suggestions(&spec, &config, samples, &memory).unwrap_or_else(|error| panic!("{error}"));
         assert!(found.len() >= 4);
         for one in found {
             let mut changed = serde_json::to_value(&config).unwrap_or_default();
@@ -511,8 +597,7 @@ mod tests {
             }
             let changed: ExperimentConfig =
                 serde_json::from_value(changed).unwrap_or_else(|error| panic!("{error}"));
-            let longest = 512.min(changed.max_length as u64);
-            let after = memory_of(&spec, &changed, longest, memory.usable)
+            let after = memory_of(&spec, &changed, samples.cut(&changed), memory.usable)
                 .unwrap_or_else(|error| panic!("{error}"));
             assert_eq!(after.total, memory.total - one.saves, "{}", one.title);
             assert_eq!(after.fits, one.fits);

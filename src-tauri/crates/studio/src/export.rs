@@ -10,7 +10,7 @@ use crate::files::{PendingFolder, folder_size, require_space};
 use crate::jobs;
 use crate::settings::to_yaml;
 use crate::weights::{Files, load_decoder};
-use attune_engine::DType;
+use attune_engine::{DType, ModelSpec};
 
 /// Writes the folder of the request, as a job.
 pub(crate) fn export(
@@ -107,13 +107,15 @@ fn write_merged(
     folder: &Path,
     session: &mut Session<'_>,
 ) -> Result<()> {
-    require_space(folder, folder_size(&files.model), "the merged model")?;
     let dtype = match dtype {
         Some(ExportDtype::Float32) => DType::F32,
         Some(ExportDtype::Bfloat16) => DType::BF16,
         Some(ExportDtype::Float16) => DType::F16,
         None => crate::models::dtype(&files.model)?,
     };
+    let weights = ModelSpec::from_folder(&files.base)?.parameter_count();
+    let bytes = weights * dtype.size_in_bytes() as u64;
+    require_space(folder, bytes, "the merged model")?;
     let mut decoder = load_decoder(&files.base, &files.name, DType::F32, session)?;
     if let Some(adapter) = &files.adapter {
         decoder.load_adapter(adapter)?;

@@ -136,6 +136,9 @@ pub(crate) fn link(from: &Path, to: &Path) -> Result<()> {
 
 /// Bytes of all files in a folder; 0 where it cannot be read.
 pub(crate) fn folder_size(folder: &Path) -> u64 {
+    if folder.is_file() {
+        return fs::metadata(folder).map_or(0, |facts| facts.len());
+    }
     let Ok(entries) = fs::read_dir(folder) else {
         return 0;
     };

@@ -14,7 +14,7 @@ use crate::api::{
 use crate::error::{Error, Result};
 use crate::estimate::{fits, usable};
 use crate::naming::{Named, resolve};
-use attune_data::Tokenizer;
+use attune_data::{Gguf, Tokenizer};
 use attune_engine::{DType, MlpKind, ModelSpec};
 
 pub(crate) use cache::cache_folder;
@@ -75,21 +75,15 @@ pub(crate) fn list(
     Ok(known.map(|model| model.describe(usable)).collect())
 }
 
-/// Adds a model folder to the library; it stays where it is.
+/// Adds a model folder or a GGUF file to the library; it stays where it is.
 pub(crate) fn add(
     studio: &Studio,
     request: ModelsAddRequest,
     _: &mut Session<'_>,
 ) -> Result<Model> {
-    let folder = request
-        .path
-        .canonicalize()
-        .map_err(|source| Error::file("open", &request.path, &source))?;
+    let folder = whole(&resolved(&request.path)?)?;
     facts::read(&folder)?;
-    let own = folder
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned());
-    let name = request.name.or(own).unwrap_or_else(|| "model".to_owned());
+    let name = request.name.unwrap_or_else(|| own_name(&folder));
     remember(studio, &name, ModelOrigin::Added, &folder)
 }
 
@@ -184,23 +178,15 @@ pub(crate) fn find(studio: &Studio, reference: &str) -> Result<Known> {
         .iter()
         .find(|model| model.id == reference || model.name == reference);
     let folder = Path::new(reference);
-    if exact.is_none() && folder.is_dir() {
-        let folder = folder
-            .canonicalize()
-            .map_err(|source| Error::file("open", folder, &source))?;
+    if exact.is_none() && (folder.is_dir() || (Gguf::is_one(folder) && folder.is_file())) {
+        let folder = whole(&resolved(folder)?)?;
         // A folder that the library knows keeps its name, however it is referred to.
         let listed = known.into_iter().find(|model| model.folder == folder);
-        return Ok(listed.unwrap_or_else(|| {
-            let id = folder.display().to_string();
-            let name = folder
-                .file_name()
-                .map_or_else(|| id.clone(), |name| name.to_string_lossy().into_owned());
-            Known {
-                id,
-                name,
-                origin: ModelOrigin::Folder,
-                folder,
-            }
+        return Ok(listed.unwrap_or_else(|| Known {
+            id: folder.display().to_string(),
+            name: own_name(&folder),
+            origin: ModelOrigin::Folder,
+            folder,
         }));
     }
     resolve("model", reference, known).map_err(|error| match error.code.as_str() {
@@ -224,11 +210,62 @@ impl Known {
     }
 }
 
-/// The precision a model is stored in, for writing it back as it was.
+/// A path without links. A GGUF file keeps its own name: in the Hugging Face cache it is a link to
+/// one that is a number.
+fn resolved(path: &Path) -> Result<PathBuf> {
+    let refuse = |source: std::io::Error| Error::file("open", path, &source);
+    match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) if Gguf::is_one(path) => {
+            std::fs::metadata(path).map_err(refuse)?;
+            let parent = if parent.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                parent
+            };
+            Ok(parent.canonicalize().map_err(refuse)?.join(name))
+        }
+        _ => path.canonicalize().map_err(refuse),
+    }
+}
+
+/// The model that a path means: the only GGUF file of a folder that holds no other model.
+fn whole(path: &Path) -> Result<PathBuf> {
+    if !path.is_dir() || path.join("config.json").is_file() {
+        return Ok(path.to_owned());
+    }
+    let files = cache::gguf_files(path);
+    match files.as_slice() {
+        [] => Ok(path.to_owned()),
+        [file] => Ok(file.clone()),
+        [first, ..] => Err(Error::new(
+            "model-several-files",
+            format!("{} holds {} GGUF files", path.display(), files.len()),
+        )
+        .with_remedy(format!("Choose one of them, such as {}.", first.display()))
+        .with_place(path.display().to_string())),
+    }
+}
+
+/// What a model is called that nobody named: by its folder, or by its file.
+fn own_name(path: &Path) -> String {
+    let name = if path.is_dir() {
+        path.file_name()
+    } else {
+        path.file_stem()
+    };
+    name.map_or_else(
+        || "model".to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    )
+}
+
+/// The precision a model is stored in, for writing it back as it was; quantised ones in 16 bits.
 pub(crate) fn dtype(folder: &Path) -> Result<DType> {
     Ok(match facts::read(folder)?.dtype.as_str() {
-        "bfloat16" => DType::BF16,
+        "bfloat16" | "BF16" => DType::BF16,
+        "float32" | "F32" => DType::F32,
         "float16" => DType::F16,
+        _ if Gguf::is_one(folder) => DType::F16,
         _ => DType::F32,
     })
 }

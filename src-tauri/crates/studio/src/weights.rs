@@ -12,8 +12,8 @@ use crate::experiments::{StartPoint, config_of};
 use crate::files::folder_size;
 use crate::models;
 use crate::settings::{ExperimentConfig, SaveCheckpoint};
-use attune_data::Tokenizer;
-use attune_engine::{DType, Decoder, Device, WeightType};
+use attune_data::{Gguf, Tokenizer};
+use attune_engine::{DType, Decoder, Device, PromptCache, WeightType};
 
 /// The files behind a [`Weights`].
 #[derive(Debug, Clone, PartialEq)]
@@ -126,18 +126,22 @@ impl Files {
 
 /// Weights in memory.
 pub(crate) struct Loaded {
-    files: Files,
-    /// The model, with its adapter.
+    /// The folders of tokenizer and weights.
+    folders: (PathBuf, PathBuf),
+    /// The model, with its adapter; those used earlier are held beside it.
     pub(crate) decoder: Decoder,
     /// Its tokenizer.
     pub(crate) tokenizer: Tokenizer,
+    /// What each adapter, or the base alone, has seen of the conversation it answered last; the
+    /// one at work first.
+    known: Vec<(Option<PathBuf>, PromptCache)>,
 }
 
 impl std::fmt::Debug for Loaded {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("Loaded")
-            .field("files", &self.files)
+            .field("folders", &self.folders)
             .finish_non_exhaustive()
     }
 }
@@ -156,15 +160,19 @@ pub(crate) fn load_decoder(
     Ok(Decoder::load(base, stored, &Device::Cpu, &mut report)?)
 }
 
-/// Weights kept in memory: a model and its tuned self, which a person compares.
+/// Models kept in memory: one and its tuned self, where every weight of it was tuned, which a
+/// person compares. An adapter needs no model of its own.
 const KEPT: usize = 2;
+/// Adapters held beside a model.
+const HELD: usize = 8;
 
-/// Does `work` with the weights in memory, loading them unless they are among those used last.
+/// Does `work` with the weights in memory, loading them unless they are among those used last. A
+/// model and its adapters are one in memory.
 pub(crate) fn with_loaded<T>(
     studio: &Studio,
     files: &Files,
     session: &mut Session<'_>,
-    work: impl FnOnce(&Loaded, &mut Session<'_>) -> Result<T>,
+    work: impl FnOnce(&mut Loaded, &mut Session<'_>) -> Result<T>,
 ) -> Result<T> {
     // Another answer, or an evaluation, may have them now; waiting for it can be given up.
     let mut slot = loop {
@@ -177,8 +185,8 @@ pub(crate) fn with_loaded<T>(
             }
         }
     };
-    let found = slot.iter().position(|loaded| loaded.files == *files);
-    let loaded = if let Some(place) = found {
+    let found = slot.iter().position(|loaded| loaded.is_of(files));
+    let mut loaded = if let Some(place) = found {
         slot.remove(place)
     } else {
         slot.truncate(KEPT - 1);
@@ -189,22 +197,61 @@ pub(crate) fn with_loaded<T>(
         }
         load(files, session)?
     };
-    let result = work(&loaded, session);
+    let result = loaded
+        .choose_adapter(files)
+        .and_then(|()| work(&mut loaded, session));
     slot.insert(0, loaded);
     result
 }
 
 fn load(files: &Files, session: &mut Session<'_>) -> Result<Loaded> {
-    let tokenizer = files.tokenizer()?;
-    let mut decoder = load_decoder(&files.base, &files.name, DType::F32, session)?;
-    if let Some(adapter) = &files.adapter {
-        decoder.load_adapter(adapter)?;
-    }
+    let stored = if Gguf::is_one(&files.base) {
+        WeightType::Stored
+    } else {
+        WeightType::Float(DType::F32)
+    };
     Ok(Loaded {
-        files: files.clone(),
-        decoder,
-        tokenizer,
+        folders: (files.model.clone(), files.base.clone()),
+        tokenizer: files.tokenizer()?,
+        decoder: load_decoder(&files.base, &files.name, stored, session)?,
+        known: Vec::new(),
     })
+}
+
+impl Loaded {
+    /// Whether these are the weights of `files`, whatever their adapter.
+    fn is_of(&self, files: &Files) -> bool {
+        self.folders.0 == files.model && self.folders.1 == files.base
+    }
+
+    /// The model with the adapter at work, its tokenizer, and what it has seen of the conversation
+    /// it answered last.
+    pub(crate) fn conversing(&mut self) -> (&Decoder, &Tokenizer, &mut PromptCache) {
+        (&self.decoder, &self.tokenizer, &mut self.known[0].1)
+    }
+
+    /// Computes with the adapter of `files`, reading it unless it is held.
+    fn choose_adapter(&mut self, files: &Files) -> Result<()> {
+        let known = self.known.iter().position(|(of, _)| *of == files.adapter);
+        let known = known.map(|place| self.known.remove(place));
+        let known = known.unwrap_or_else(|| (files.adapter.clone(), PromptCache::default()));
+        self.known.insert(0, known);
+        self.known.truncate(KEPT);
+        let Some(folder) = &files.adapter else {
+            return Ok(self.decoder.deactivate_adapter()?);
+        };
+        let name = folder.display().to_string();
+        let held: Vec<String> = self.decoder.held_adapters().map(str::to_owned).collect();
+        if !held.contains(&name) {
+            if held.len() >= HELD {
+                for one in held {
+                    self.decoder.remove_adapter(&one)?;
+                }
+            }
+            self.decoder.add_adapter(&name, folder)?;
+        }
+        Ok(self.decoder.activate_adapter(&name)?)
+    }
 }
 
 impl Studio {

@@ -892,6 +892,10 @@ tokens_per_second: number | null,
  */
 peak_memory: number | null, 
 /**
+ * The same as it was predicted before the first step, in bytes.
+ */
+predicted_memory: number | null, 
+/**
  * Estimated seconds left while running.
  */
 seconds_left: number | null, 
@@ -1489,7 +1493,7 @@ step: number,
  */
 epoch: number, 
 /**
- * Mean loss of the step's trained tokens, in nats.
+ * Mean loss of the step: in nats over its trained tokens, or what another objective says.
  */
 loss: number, 
 /**
@@ -1511,23 +1515,32 @@ tokens_per_second: number,
 /**
  * Largest resident size of the process so far, in bytes.
  */
-peak_memory: number, } | { "event": "evaluation", 
+peak_memory: number, 
+/**
+ * What else the objective measured, by the names TRL and transformers log it under:
+ * `rewards/margins`, `rewards/accuracies`, `accuracy`, `mse`, …
+ */
+metrics?: { [key in string]: number }, } | { "event": "evaluation", 
 /**
  * Steps done.
  */
 step: number, 
 /**
- * Mean loss of the trained tokens, in nats.
+ * Mean loss of the trained tokens, in nats, or what another objective says.
  */
 loss: number, 
 /**
- * `e^loss`.
+ * `e^loss`: the perplexity where tokens are predicted.
  */
 perplexity: number, 
 /**
  * Whether it is the lowest so far.
  */
-best: boolean, } | { "event": "checkpoint", 
+best: boolean, 
+/**
+ * As with a step.
+ */
+metrics?: { [key in string]: number }, } | { "event": "checkpoint", 
 /**
  * Steps done.
  */
@@ -1650,7 +1663,7 @@ name: string,
  */
 origin: ModelOrigin, 
 /**
- * The folder with `config.json` and the weights.
+ * The folder with `config.json` and the weights, or the GGUF file.
  */
 folder: string, 
 /**
@@ -1679,7 +1692,7 @@ family: string,
  */
 parameters: number, 
 /**
- * How the weights are stored: `bfloat16`.
+ * How the weights are stored: `bfloat16`, or `Q4_K_M` in a GGUF file.
  */
 dtype: string, 
 /**
@@ -1770,7 +1783,7 @@ experiments: Array<string>, };
  */
 export type ModelsAddRequest = { 
 /**
- * A folder with `config.json`, `tokenizer.json` and safetensors.
+ * A folder with `config.json`, `tokenizer.json` and safetensors, or a GGUF file.
  */
 path: string, 
 /**
@@ -2408,7 +2421,7 @@ step: number,
  */
 epoch: number, 
 /**
- * Mean loss of the step's trained tokens, in nats.
+ * Mean loss of the step: in nats over its trained tokens, or what another objective says.
  */
 loss: number, 
 /**
@@ -2430,23 +2443,32 @@ tokens_per_second: number,
 /**
  * Largest resident size of the process so far, in bytes.
  */
-peak_memory: number, } | { "event": "evaluation", 
+peak_memory: number, 
+/**
+ * What else the objective measured, by the names TRL and transformers log it under:
+ * `rewards/margins`, `rewards/accuracies`, `accuracy`, `mse`, …
+ */
+metrics?: { [key in string]: number }, } | { "event": "evaluation", 
 /**
  * Steps done.
  */
 step: number, 
 /**
- * Mean loss of the trained tokens, in nats.
+ * Mean loss of the trained tokens, in nats, or what another objective says.
  */
 loss: number, 
 /**
- * `e^loss`.
+ * `e^loss`: the perplexity where tokens are predicted.
  */
 perplexity: number, 
 /**
  * Whether it is the lowest so far.
  */
-best: boolean, } | { "event": "checkpoint", 
+best: boolean, 
+/**
+ * As with a step.
+ */
+metrics?: { [key in string]: number }, } | { "event": "checkpoint", 
 /**
  * Steps done.
  */

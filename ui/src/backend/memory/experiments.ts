@@ -26,7 +26,7 @@ function row(id: string, name: string, state: ExperimentState, createdAt: number
   return {
     id, name, state, dataset: String(values.dataset), model: String(values.model), method: values.lora ? 'lora' : 'full', created_at: createdAt,
     started_at: null, ended_at: null, step: 0, total_steps: null, epoch: 0, loss: null, validation_loss: null, best_validation_loss: null, best_step: null,
-    tokens_per_second: null, peak_memory: null, seconds_left: null, pid: null, error: null, folder: `${home}/${id}`,
+    tokens_per_second: null, peak_memory: null, predicted_memory: null, seconds_left: null, pid: null, error: null, folder: `${home}/${id}`,
   };
 }
 

@@ -1,4 +1,3 @@
-import { untrack } from 'svelte';
 import { CommandError, type Backend } from '../../backend/backend';
 import type { Experiment } from '../../backend/generated/types';
 import { emptySeries, RunRecord, type RunSeries } from './run-record';
@@ -43,9 +42,11 @@ export class RunHistory {
       if (document.visibilityState === 'visible') void this.#again();
     };
     document.addEventListener('visibilitychange', seen);
-    untrack(() => void this.#again());
+    // What surrounds the run is painted first: made in one go, the two would hold up the page for longer.
+    const painting = requestAnimationFrame(() => (this.#timer = setTimeout(() => void this.#again())));
     return () => {
       this.#following = false;
+      cancelAnimationFrame(painting);
       clearTimeout(this.#timer);
       cancelAnimationFrame(this.#frame);
       this.#frame = 0;

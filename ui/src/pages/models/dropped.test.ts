@@ -10,8 +10,12 @@ describe('what is dropped on the models page', () => {
     expect(readDropped(['/m/qwen/config.json', '/m/qwen/model-00001-of-00002.safetensors'])).toEqual({ kind: 'folders', folders: ['/m/qwen'] });
   });
 
+  it('takes a GGUF file for a model of its own', () => {
+    expect(readDropped(['/m/qwen-q4.gguf', '/m/qwen-q8.gguf'])).toEqual({ kind: 'folders', folders: ['/m/qwen-q4.gguf', '/m/qwen-q8.gguf'] });
+  });
+
   it('knows weights it cannot read from files that are no model', () => {
-    expect(readDropped(['/m/qwen-q4.gguf'])).toEqual({ kind: 'unreadable', path: '/m/qwen-q4.gguf' });
+    expect(readDropped(['/m/qwen.bin'])).toEqual({ kind: 'unreadable', path: '/m/qwen.bin' });
     expect(readDropped(['/data/orders.jsonl'])).toEqual({ kind: 'other' });
     expect(readDropped(['/photo.jpg'])).toEqual({ kind: 'other' });
   });

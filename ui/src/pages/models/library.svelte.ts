@@ -54,7 +54,7 @@ export class ModelLibrary {
     await this.models.reload();
     const [first] = added;
     if (first && before.has(first.id)) this.#toasts.show(`${first.name} is already in the library`);
-    else if (first) this.#toasts.show(added.length === 1 ? `Added ${first.name}` : `Added ${counted(added.length, 'model')}`, { tone: 'positive', detail: 'The folder stays where it is.' });
+    else if (first) this.#toasts.show(added.length === 1 ? `Added ${first.name}` : `Added ${counted(added.length, 'model')}`, { tone: 'positive', detail: 'It stays where it is.' });
     return added;
   }
 

@@ -64,6 +64,7 @@ impl Run {
                 loss,
                 perplexity,
                 best,
+                ..
             } => format!(
                 "Step {}: validation loss {}, perplexity {}{}",
                 count(*step),

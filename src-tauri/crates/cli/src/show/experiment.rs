@@ -216,6 +216,7 @@ fn history(report: &ExperimentReport) -> String {
                 loss,
                 perplexity,
                 best,
+                ..
             } => Some(format!(
                 "step {}: validation loss {}, perplexity {}{}",
                 count(*step),
@@ -265,7 +266,14 @@ fn add_numbers(facts: &mut Facts, experiment: &Experiment) {
         }),
     );
     facts.add_some("Speed", experiment.tokens_per_second.map(rate));
-    facts.add_some("Peak memory", experiment.peak_memory.map(bytes));
+    facts.add_some(
+        "Peak memory",
+        experiment.peak_memory.map(|peak| {
+            let predicted = experiment.predicted_memory.map(bytes);
+            let predicted = predicted.map(|predicted| format!(" ({predicted} predicted)"));
+            format!("{}{}", bytes(peak), predicted.unwrap_or_default())
+        }),
+    );
     let wall = experiment
         .started_at
         .zip(experiment.ended_at)

@@ -14,23 +14,48 @@ use crate::{ChatTemplate, Conversation, Error, Result, Role, TemplateOrigin, Tur
 /// The closing marker of ChatML.
 const IM_END: &str = "<|im_end|>";
 
-pub(super) fn read(folder: &Path) -> Result<Tokenizer> {
-    let mut inner = load(&folder.join("tokenizer.json"))?;
-    let tokenizer_config = json(&folder.join("tokenizer_config.json"))?;
-    let generation_config = json(&folder.join("generation_config.json"))?;
-    let config = json(&folder.join("config.json"))?;
-    let map = json(&folder.join("special_tokens_map.json"))?;
+/// What a model's files say about its tokenizer.
+pub(super) struct Sources {
+    pub(super) inner: tokenizers::Tokenizer,
+    /// `tokenizer_config.json`
+    pub(super) tokenizer_config: Option<Value>,
+    /// `special_tokens_map.json`
+    pub(super) map: Option<Value>,
+    /// `generation_config.json` and `config.json`
+    pub(super) models: Vec<Value>,
+    /// The chat template.
+    pub(super) template: Option<String>,
+}
 
+pub(super) fn read(folder: &Path) -> Result<Tokenizer> {
+    let tokenizer_config = json(&folder.join("tokenizer_config.json"))?;
+    let models = ["generation_config.json", "config.json"].map(|name| json(&folder.join(name)));
+    let models: Result<Vec<_>> = models.into_iter().collect();
+    build(Sources {
+        inner: load(&folder.join("tokenizer.json"))?,
+        map: json(&folder.join("special_tokens_map.json"))?,
+        models: models?.into_iter().flatten().collect(),
+        template: template_source(folder, tokenizer_config.as_ref())?,
+        tokenizer_config,
+    })
+}
+
+pub(super) fn build(sources: Sources) -> Result<Tokenizer> {
+    let Sources {
+        mut inner,
+        tokenizer_config,
+        map,
+        models,
+        template,
+    } = sources;
     let bare = tokenizer_config.is_none() && map.is_none();
     let sources = [tokenizer_config.as_ref(), map.as_ref()];
-    let models = [generation_config.as_ref(), config.as_ref()];
     // The ids of a model's configuration only speak for the tokenizer where that is silent: Qwen2
     // names a `bos_token_id` that its tokenizer does not have.
     let special = |name: &str| {
         let id = || {
             models
-                .into_iter()
-                .flatten()
+                .iter()
                 .flat_map(|config| ids(config, &format!("{name}_id")))
                 .next()
         };
@@ -60,7 +85,7 @@ pub(super) fn read(folder: &Path) -> Result<Tokenizer> {
         .into_values()
         .max()
         .map_or(0, |highest| highest as usize + 1);
-    let template = match template_source(folder, tokenizer_config.as_ref())? {
+    let template = match template {
         Some(source) => ChatTemplate::new(
             &source,
             TemplateOrigin::Model,
@@ -70,12 +95,7 @@ pub(super) fn read(folder: &Path) -> Result<Tokenizer> {
         None => chat_ml(&inner, bos_text.as_deref(), eos_text.as_deref())?,
     };
     let mut stop_tokens: Vec<u32> = eos_token.into_iter().collect();
-    stop_tokens.extend(
-        models
-            .into_iter()
-            .flatten()
-            .flat_map(|config| ids(config, "eos_token_id")),
-    );
+    stop_tokens.extend(models.iter().flat_map(|config| ids(config, "eos_token_id")));
 
     let mut tokenizer = Tokenizer {
         inner,

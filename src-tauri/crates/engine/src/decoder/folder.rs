@@ -4,12 +4,13 @@ use super::Decoder;
 use crate::block::Block;
 use crate::linear::Linear;
 use crate::norm::Norm;
-use crate::parameter::Parameter;
+use crate::parameter::{Parameter, Stored};
 use crate::rotary::Rotary;
 use crate::spec::NormKind;
-use crate::weights::{self, Weights};
+use crate::weights::{self, ModelFiles};
 use crate::{Error, ModelSpec, Result, WeightType, files};
-use attune_kernels::QuantisedMatrix;
+use attune_data::{Gguf, Tokenizer};
+use attune_kernels::ComputeType;
 use candle_core::{DType, Device, Tensor};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -18,9 +19,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 impl Decoder {
-    /// Reads a Hugging Face folder. `stored` is how frozen matrices are held; they are widened to
-    /// f32 where they are used. Quantised ones are made from the numbers in the files, one matrix
-    /// at a time on every thread. `progress` is told the fraction read.
+    /// Reads a Hugging Face folder or a GGUF file. `stored` is how frozen matrices are held; they
+    /// are widened to f32 where they are used. Quantised ones are made from the numbers in the
+    /// files, one matrix at a time on every thread. `progress` is told the fraction read.
     pub fn load(
         folder: &Path,
         stored: impl Into<WeightType>,
@@ -28,30 +29,14 @@ impl Decoder {
         progress: &mut dyn FnMut(f32),
     ) -> Result<Self> {
         let spec = ModelSpec::from_folder(folder)?;
-        let weights = Weights::open(folder, &spec)?;
+        let weights = ModelFiles::open(folder, &spec)?;
         let stored = stored.into();
-        let outside = [spec.embedding_name(), spec.head_name()];
         let total = spec.tensors().len();
         let mut done = 0;
         let origin = folder.display().to_string();
+        let asked = spec.clone();
         Self::build(spec, device, origin, &mut |name, shape| {
-            let parameter = match stored.quantisation() {
-                Some(quantisation) if shape.len() == 2 && !outside.contains(&name) => {
-                    let matrix = weights.load(&name, DType::F32, &Device::Cpu)?;
-                    let matrix = QuantisedMatrix::quantise(&matrix, quantisation);
-                    let matrix = matrix.map_err(|error| weights.broken(&name, &error))?;
-                    Parameter::quantised(name, matrix, device)?
-                }
-                _ => {
-                    let dtype = if shape.len() == 2 {
-                        stored.float()
-                    } else {
-                        DType::F32
-                    };
-                    let value = weights.load(&name, dtype, device)?;
-                    Parameter::frozen(name, value)
-                }
-            };
+            let parameter = weights.parameter(&asked, name, shape, stored, device)?;
             done += 1;
             progress(done as f32 / total as f32);
             Ok(parameter)
@@ -98,21 +83,29 @@ impl Decoder {
             embed: take(&spec.embedding_name())?,
             layers,
             norm: Norm::build(&spec, spec.final_norm_name(), &mut take)?,
-            head: if spec.tie_word_embeddings {
-                None
-            } else {
+            head: if spec.has_output_matrix() {
                 Some(take(&spec.head_name())?)
+            } else {
+                None
+            },
+            score: match spec.score() {
+                Some((name, _)) => Some(take(&name)?),
+                None => None,
             },
             lora: None,
+            held: BTreeMap::new(),
+            active: None,
             rotary: rotary.collect::<Result<_>>()?,
+            compute: ComputeType::F32,
             device: device.clone(),
             origin,
             spec,
         })
     }
 
-    /// Writes a model folder, an attached adapter merged into it. With a `base` folder, its
-    /// configuration and tokenizer come along; without one, `config.json` is written from the spec.
+    /// Writes a model folder, an attached adapter merged into it. With a `base`, its configuration
+    /// and tokenizer come along: the files of a folder, or what the metadata of a GGUF file mean.
+    /// Without one, `config.json` is written from the spec.
     pub fn save_folder(&self, folder: &Path, dtype: DType, base: Option<&Path>) -> Result<()> {
         files::write_folder(folder, |folder| {
             let mut tensors = Vec::new();
@@ -141,6 +134,12 @@ impl Decoder {
                 _ => "float32",
             };
             let config = match base {
+                Some(base) if Gguf::is_one(base) => {
+                    for (name, text) in Tokenizer::files_of_gguf(&Gguf::open(base)?)? {
+                        files::write(&folder.join(name), text.as_bytes())?;
+                    }
+                    self.spec.to_config(name)
+                }
                 Some(base) => {
                     copy_companions(base, folder)?;
                     let path = base.join("config.json");
@@ -154,6 +153,11 @@ impl Decoder {
                         if config.get(key).is_some() {
                             config[key] = name.into();
                         }
+                    }
+                    if let (Some(head), Some(fields)) =
+                        (&self.spec.sequence_head, config.as_object_mut())
+                    {
+                        head.write(self.spec.family, fields);
                     }
                     config
                 }
@@ -180,6 +184,17 @@ impl Decoder {
             .collect()
     }
 
+    /// The weights that are not adapters, for a file.
+    pub(crate) fn stored_base(&self) -> Vec<(String, Stored<'_>)> {
+        let mut stored = Vec::new();
+        self.visit(&mut |parameter| {
+            if !parameter.name.contains(".lora_") {
+                stored.push((parameter.name.clone(), Stored(parameter)));
+            }
+        });
+        stored
+    }
+
     /// Replaces the weights that are not adapters by those of a checkpoint.
     pub(crate) fn set_base_tensors(
         &mut self,
@@ -198,8 +213,7 @@ impl Decoder {
             if value.shape() != parameter.value.shape() {
                 return Err(mismatch(format!("`{name}` has another size")));
             }
-            parameter.value = value.copy()?;
-            Ok(())
+            parameter.set_trained(value)
         })
     }
 }

@@ -2,7 +2,7 @@
 //! embeddings. Both are pure functions of where a run stands, so that a recomputed block meets the
 //! same numbers and a resumed run goes on with the same bits.
 
-use super::Decoder;
+use super::{Decoder, Weighing};
 use crate::Result;
 use crate::block::Block;
 use attune_data::Batch;
@@ -56,11 +56,20 @@ impl Decoder {
         recompute: bool,
         noise: &Noise,
     ) -> Result<f64> {
-        self.set_noise(Some(noise));
-        let loss = in_pool(|| self.forward_and_backward(batch, scale, recompute, Some(noise)));
+        self.weighted_loss_and_backward(batch, Weighing::Uniform(scale), recompute, Some(noise))
+    }
+
+    /// Runs `work` with dropout as `noise` has it, and with none afterwards.
+    pub(super) fn with_noise<T: Send>(
+        &mut self,
+        noise: Option<&Noise>,
+        work: impl FnOnce(&mut Self) -> Result<T> + Send,
+    ) -> Result<T> {
+        self.set_noise(noise);
+        let result = in_pool(|| work(self));
         // Whether or not it failed: what is asked of the model next must not meet it.
         self.set_noise(None);
-        loss
+        result
     }
 
     fn set_noise(&mut self, noise: Option<&Noise>) {

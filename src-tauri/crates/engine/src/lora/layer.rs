@@ -1,11 +1,12 @@
 //! The adapter of one linear layer, forward and backward.
 
 use super::pissa;
+use crate::linear::Products;
 use crate::parameter::Parameter;
 use crate::{Error, Result};
 use attune_kernels::{
-    NoiseKey, Operand, Term, Transpose, add, add_column_products, dropout, low_rank_row_norms,
-    matmul, matmul_add, matmul_sum, matmul_sum_add, scale_columns,
+    ComputeType, NoiseKey, Operand, Term, Transpose, add, add_column_products, dropout,
+    low_rank_row_norms, matmul_add, scale_columns,
 };
 use candle_core::{DType, Tensor};
 
@@ -174,14 +175,25 @@ impl Lora {
     }
 
     /// The layer's adapted result `(N, out)`, of its input and its `weight`, without the bias.
-    pub(crate) fn forward(&self, x: &Tensor, weight: Operand<'_>) -> Result<(Tensor, Saved)> {
+    pub(crate) fn forward(
+        &self,
+        x: &Tensor,
+        weight: Operand<'_>,
+        products: Products,
+        compute: ComputeType,
+    ) -> Result<(Tensor, Saved)> {
         let dropped = self.dropped(x)?;
         let input = dropped.as_ref().unwrap_or(x);
-        let u = matmul(input, &self.a.value, Transpose::Right)?;
+        let u = compute.matmul(input, &self.a.value, Transpose::Right)?;
         let (scale, b) = (self.scale, &self.b.value);
-        let adapted = || {
+        let adapted = || -> Result<Tensor> {
+            if products == Products::Rounded {
+                let mut sum = products.product(x, weight, compute)?;
+                matmul_add(&mut sum, scale, &u, b, Transpose::Right)?;
+                return Ok(sum);
+            }
             let base = term(1.0, x, weight, Transpose::Right);
-            matmul_sum(base, term(scale, &u, b, Transpose::Right))
+            Ok(compute.matmul_sum(base, term(scale, &u, b, Transpose::Right))?)
         };
         let Some(magnitude) = &self.magnitude else {
             let y = adapted()?;
@@ -196,10 +208,10 @@ impl Lora {
                 (scale_columns(&sum, &factors)?, sum)
             }
             Some(dropped) => {
-                let y = matmul(x, weight, Transpose::Right)?;
-                let base = matmul(dropped, weight, Transpose::Right)?;
+                let y = compute.matmul(x, weight, Transpose::Right)?;
+                let base = compute.matmul(dropped, weight, Transpose::Right)?;
                 let mut sum = base.copy()?;
-                matmul_add(&mut sum, scale, &u, b, Transpose::Right)?;
+                compute.matmul_add(&mut sum, scale, &u, b, Transpose::Right)?;
                 let scaled = scale_columns(&sum, &factors)?;
                 ((add(&y, &scaled)? - base)?, sum)
             }
@@ -213,7 +225,13 @@ impl Lora {
     }
 
     /// Adds the gradients of `A`, `B` and the magnitude.
-    pub(crate) fn backward(&mut self, x: &Tensor, saved: Saved, dy: &Tensor) -> Result<Upstream> {
+    pub(crate) fn backward(
+        &mut self,
+        x: &Tensor,
+        saved: Saved,
+        dy: &Tensor,
+        compute: ComputeType,
+    ) -> Result<Upstream> {
         let Saved { u, decomposed } = saved;
         let mut scaled = None;
         if let (Some(magnitude), Some(decomposed)) = (&mut self.magnitude, decomposed) {
@@ -229,14 +247,14 @@ impl Lora {
         }
         let dsum = scaled.as_ref().unwrap_or(dy);
         if let Some(gradient) = self.b.gradient_mut() {
-            matmul_add(gradient, self.scale, dsum, &u, Transpose::Left)?;
+            compute.matmul_add(gradient, self.scale, dsum, &u, Transpose::Left)?;
         }
         // Without the factor s, which the products below put in.
-        let du = matmul(dsum, &self.b.value, Transpose::Neither)?;
+        let du = compute.matmul(dsum, &self.b.value, Transpose::Neither)?;
         let dropped = self.dropped(x)?;
         if let Some(gradient) = self.a.gradient_mut() {
             let input = dropped.as_ref().unwrap_or(x);
-            matmul_add(gradient, self.scale, &du, input, Transpose::Left)?;
+            compute.matmul_add(gradient, self.scale, &du, input, Transpose::Left)?;
         }
         Ok(Upstream { du, scaled })
     }
@@ -248,6 +266,7 @@ impl Lora {
         weight: Operand<'_>,
         dy: &Tensor,
         dx: Option<Tensor>,
+        compute: ComputeType,
     ) -> Result<Tensor> {
         let Upstream { du, scaled } = upstream;
         let adapter = term(self.scale, du, &self.a.value, Transpose::Neither);
@@ -255,25 +274,25 @@ impl Lora {
             let through_base = scaled.as_ref().unwrap_or(dy);
             let base = term(1.0, through_base, weight, Transpose::Neither);
             return match dx {
-                None => Ok(matmul_sum(base, adapter)?),
+                None => Ok(compute.matmul_sum(base, adapter)?),
                 Some(mut dx) => {
-                    matmul_sum_add(&mut dx, base, adapter)?;
+                    compute.matmul_sum_add(&mut dx, base, adapter)?;
                     Ok(dx)
                 }
             };
         };
         // The base saw the undropped input, the adapter the dropped one.
         let through_adapter = match scaled {
-            None => {
-                matmul(du, &self.a.value, Transpose::Neither)?.affine(f64::from(self.scale), 0.0)?
-            }
+            None => compute
+                .matmul(du, &self.a.value, Transpose::Neither)?
+                .affine(f64::from(self.scale), 0.0)?,
             Some(scaled) => {
                 let rest = (scaled - dy)?;
-                matmul_sum(term(1.0, &rest, weight, Transpose::Neither), adapter)?
+                compute.matmul_sum(term(1.0, &rest, weight, Transpose::Neither), adapter)?
             }
         };
         let through_adapter = dropout(&through_adapter, self.dropout, key)?;
-        let through_base = matmul(dy, weight, Transpose::Neither)?;
+        let through_base = compute.matmul(dy, weight, Transpose::Neither)?;
         let sum = add(&through_base, &through_adapter)?;
         match dx {
             None => Ok(sum),

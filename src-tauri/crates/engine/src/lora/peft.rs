@@ -4,6 +4,7 @@
 use super::{LoraConfig, LoraInit, TargetModules, target};
 use crate::files::at;
 use crate::linear::Linear;
+use crate::spec::SCORE;
 use crate::{Error, Result, files, weights};
 use candle_core::{Device, Tensor};
 use serde_json::{Map, Value, json};
@@ -51,7 +52,8 @@ const COMPUTED: [&str; 9] = [
 /// The two ends of a model that may share their weights.
 const TIED: [&str; 2] = ["embed_tokens", "lm_head"];
 
-/// An adapter as read from disk.
+/// An adapter as read from disk. A clone shares its tensors.
+#[derive(Clone)]
 pub(crate) struct AdapterFile {
     pub(crate) config: LoraConfig,
     /// The adapters by the name of their layer.
@@ -61,6 +63,7 @@ pub(crate) struct AdapterFile {
 }
 
 /// The adapter of one layer, in f32.
+#[derive(Clone)]
 pub(crate) struct AdapterTensors {
     /// `A (r, in)`
     pub(crate) a: Tensor,
@@ -115,9 +118,14 @@ pub(crate) fn save<'a>(
         .iter()
         .map(|(name, _)| target::last_part(name.trim_end_matches(".weight")))
         .collect();
+    let task_type = if saved.contains(&SCORE) {
+        "SEQ_CLS"
+    } else {
+        "CAUSAL_LM"
+    };
     let config = json!({
         "peft_type": "LORA",
-        "task_type": "CAUSAL_LM",
+        "task_type": task_type,
         "base_model_name_or_path": base_model,
         "r": config.r,
         "lora_alpha": config.lora_alpha,
@@ -184,6 +192,12 @@ pub(crate) fn load(folder: &Path, device: &Device) -> Result<AdapterFile> {
     }
     let mut config = read_config(fields).map_err(bad)?;
     config.check()?;
+    if fields.get("task_type").and_then(Value::as_str) == Some("SEQ_CLS") {
+        // PEFT names both heads that a model of transformers may have.
+        let names = &mut config.modules_to_save;
+        names.retain(|name| name != "classifier" && name != SCORE);
+        names.push(SCORE.to_owned());
+    }
     // With tied weights, PEFT names one of the two and saves both.
     let named = config.modules_to_save.clone();
     let tied = fields.get("ensure_weight_tying").is_some_and(is_set);

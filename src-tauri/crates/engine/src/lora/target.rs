@@ -82,7 +82,7 @@ impl TargetModules {
 }
 
 /// Whether `name` is `end` or ends with a dot and `end`.
-pub(super) fn ends_with(name: &str, end: &str) -> bool {
+pub(crate) fn ends_with(name: &str, end: &str) -> bool {
     name.strip_suffix(end)
         .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }

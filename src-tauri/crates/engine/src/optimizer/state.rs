@@ -3,7 +3,7 @@
 use super::OptimizerKind;
 use crate::Result;
 use attune_kernels::Moments8bit;
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 /// Parameters of fewer elements keep moments of 4 bytes, as in bitsandbytes.
 const SMALLEST_8BIT: usize = 4096;
@@ -27,17 +27,16 @@ pub(super) enum State {
 }
 
 impl State {
-    /// Before the first step.
-    pub(super) fn new(kind: OptimizerKind, value: &Tensor) -> Result<Self> {
-        let count = value.elem_count();
-        let device = value.device();
+    /// Before the first step: zeros, of a parameter of this shape.
+    pub(super) fn new(kind: OptimizerKind, shape: &[usize], device: &Device) -> Result<Self> {
+        let count = shape.iter().product();
         let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, device);
         Ok(match kind {
             OptimizerKind::AdamW8bit if count >= SMALLEST_8BIT => {
                 Self::Moments8bit(Moments8bit::zeros(count))
             }
             OptimizerKind::AdamW | OptimizerKind::AdamW8bit => Self::Moments(zeros(&[2, count])?),
-            OptimizerKind::Adafactor => match value.dims() {
+            OptimizerKind::Adafactor => match shape {
                 [out, input] => Self::Factors {
                     rows: zeros(&[*out])?,
                     columns: zeros(&[*input])?,
@@ -109,7 +108,6 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
-    use candle_core::Device;
 
     #[test]
     fn the_bytes_foretold_are_those_kept() {
@@ -121,8 +119,7 @@ mod tests {
             OptimizerKind::Sgd,
         ] {
             for shape in [&[70, 60][..], &[5000], &[20, 20], &[33]] {
-                let value = Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
-                let kept: usize = State::new(kind, &value)
+                let kept: usize = State::new(kind, shape, &Device::Cpu)
                     .unwrap()
                     .parts()
                     .unwrap()

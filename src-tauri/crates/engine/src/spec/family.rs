@@ -2,7 +2,7 @@
 
 use super::config::Config;
 use super::names::{self, Names};
-use super::{ModelSpec, gemma, gpt_neox, llama, phi3, stablelm};
+use super::{ModelSpec, SequenceHead, experts, gemma, gpt_neox, llama, phi3, stablelm};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -38,6 +38,11 @@ pub enum Family {
     /// GPT-NeoX and Pythia: LayerNorm, parallel residual, a plain MLP.
     #[serde(rename = "gpt_neox")]
     GptNeox,
+    /// Qwen3 with experts in place of the MLP of some or all blocks.
+    #[serde(rename = "qwen3_moe")]
+    Qwen3Moe,
+    /// Mistral with experts in place of the MLP.
+    Mixtral,
 }
 
 /// What there is to know about a family.
@@ -82,6 +87,8 @@ entries! {
     Phi3, "Phi3ForCausalLM", "phi3", LLAMA, phi3::{read, write};
     StableLm, "StableLmForCausalLM", "stablelm", STABLELM, stablelm::{read, write};
     GptNeox, "GPTNeoXForCausalLM", "gpt_neox", GPT_NEOX, gpt_neox::{read, write};
+    Qwen3Moe, "Qwen3MoeForCausalLM", "qwen3_moe", LLAMA, experts::{read_qwen3_moe, write_qwen3_moe};
+    Mixtral, "MixtralForCausalLM", "mixtral", MIXTRAL, experts::{read_mixtral, write_mixtral};
 }
 
 impl Family {
@@ -89,6 +96,15 @@ impl Family {
         // Every family has one: `every_family_has_an_entry` below.
         let found = ENTRIES.iter().find(|entry| entry.family == self);
         found.unwrap_or(&ENTRIES[0])
+    }
+
+    /// The class transformers names in `architectures`.
+    pub(super) fn architecture(self) -> &'static str {
+        self.entry().architecture
+    }
+
+    pub(super) fn model_type(self) -> &'static str {
+        self.entry().model_type
     }
 
     pub(super) fn names(self) -> &'static Names {
@@ -101,8 +117,9 @@ pub(super) fn read(config: &Config<'_>) -> Result<ModelSpec> {
     let named = |field: Option<&Value>| field.and_then(Value::as_str).map(str::to_owned);
     let architecture = named(config.get("architectures").and_then(|names| names.get(0)));
     let model_type = named(config.get("model_type"));
+    let classifies = |entry: &Entry, name: &str| entry.family.classifier().as_deref() == Some(name);
     let found = ENTRIES.iter().find(|entry| match &architecture {
-        Some(architecture) => entry.architecture == architecture,
+        Some(name) => entry.architecture == name || classifies(entry, name),
         None => model_type.as_deref() == Some(entry.model_type),
     });
     let Some(entry) = found else {
@@ -116,7 +133,11 @@ pub(super) fn read(config: &Config<'_>) -> Result<ModelSpec> {
             what: format!("the architecture {name}{nearest}"),
         });
     };
-    (entry.read)(config, entry.family)
+    let mut spec = (entry.read)(config, entry.family)?;
+    if architecture.is_some_and(|name| classifies(entry, &name)) {
+        spec.sequence_head = Some(SequenceHead::read(config)?);
+    }
+    Ok(spec)
 }
 
 /// The supported architecture whose name begins most like `name`.
@@ -128,11 +149,6 @@ fn nearest(name: &str) -> Option<&'static str> {
             .zip(other.chars())
             .take_while(|(a, b)| a == b)
             .count()
-    };
-    // Mixtral is a Mistral by another name.
-    let alike = |entry: &Entry| match entry.family {
-        Family::Mistral if name.starts_with("mixtral") => usize::MAX,
-        _ => alike(entry),
     };
     let best = ENTRIES.iter().max_by_key(|entry| alike(entry))?;
     (alike(best) >= 4).then_some(best.architecture)
@@ -146,6 +162,9 @@ pub(super) fn write(spec: &ModelSpec, dtype: &str) -> Value {
     fields.insert("model_type".into(), entry.model_type.into());
     fields.insert("torch_dtype".into(), dtype.into());
     (entry.write)(spec, &mut fields);
+    if let Some(head) = &spec.sequence_head {
+        head.write(spec.family, &mut fields);
+    }
     Value::Object(fields)
 }
 
@@ -159,7 +178,7 @@ mod tests {
             assert_eq!(entry.family.entry().architecture, entry.architecture);
         }
         // The last of the enumeration: an entry for each stands before it in the same order.
-        assert_eq!(ENTRIES.len(), Family::GptNeox as usize + 1);
+        assert_eq!(ENTRIES.len(), Family::Mixtral as usize + 1);
         assert!(
             ENTRIES
                 .iter()
@@ -171,8 +190,14 @@ mod tests {
     #[test]
     fn a_stranger_is_told_its_nearest_relative() {
         for (stranger, relative) in [
-            ("MixtralForCausalLM", Some("MistralForCausalLM")),
-            ("Qwen3MoeForCausalLM", Some("Qwen3ForCausalLM")),
+            (
+                "MixtralForSequenceClassification",
+                Some("MixtralForCausalLM"),
+            ),
+            (
+                "Qwen3MoeForSequenceClassification",
+                Some("Qwen3MoeForCausalLM"),
+            ),
             ("Qwen2VLForConditionalGeneration", Some("Qwen2ForCausalLM")),
             ("Gemma3ForConditionalGeneration", Some("Gemma3ForCausalLM")),
             ("Llama4ForConditionalGeneration", Some("LlamaForCausalLM")),

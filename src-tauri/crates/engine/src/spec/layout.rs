@@ -1,6 +1,8 @@
 //! The tensors a spec means: names and shapes, and the linear layers among them.
 
-use super::{Family, MlpKind, ModelSpec, NormKind, NormPlacement, QkNorm, QkvProjection, Residual};
+use super::{
+    Family, MlpKind, ModelSpec, NormKind, NormPlacement, QkNorm, QkvProjection, Residual, SCORE,
+};
 
 /// The linear layers that an adapter can stand beside, of all families together. Those of one
 /// model: [`ModelSpec::linear_modules`].
@@ -109,12 +111,28 @@ impl ModelSpec {
         }
     }
 
-    /// The linear layers of a block, in the order of the computation.
-    pub(crate) fn linears(&self) -> Vec<LinearShape> {
+    /// The linear layers of attention, in the order of the computation.
+    fn attention_linears(&self) -> Vec<LinearShape> {
         let mut linears = self.qkv_linears();
         linears.push(self.output_linear());
-        linears.extend(self.up_linears());
+        linears
+    }
+
+    /// The linear layers of an MLP, in the order of the computation.
+    fn mlp_linears(&self) -> Vec<LinearShape> {
+        let mut linears = self.up_linears();
         linears.push(self.down_linear());
+        linears
+    }
+
+    /// The linear layers of a block that an adapter can stand beside, in the order of the
+    /// computation. In a model with experts those of attention alone: what PEFT calls by the names
+    /// of an MLP there are the experts, joined.
+    pub(crate) fn linears(&self) -> Vec<LinearShape> {
+        let mut linears = self.attention_linears();
+        if self.experts.is_none() {
+            linears.extend(self.mlp_linears());
+        }
         linears
     }
 
@@ -179,11 +197,18 @@ impl ModelSpec {
         format!("{}.weight", self.family.names().stored_head)
     }
 
+    /// Whether a tensor is the matrix of a block's linear layer, which types of few bits are for.
+    pub(crate) fn is_quantised(&self, name: &str, shape: &[usize]) -> bool {
+        let score = format!("{SCORE}.weight");
+        let outside = [self.embedding_name(), self.head_name(), score];
+        shape.len() == 2 && !outside.iter().any(|one| one == name) && !self.is_router(name)
+    }
+
     /// Whether a tensor in a file is none of the model's weights though its family's files have it.
     pub(crate) fn ignores(&self, name: &str) -> bool {
         let head = [self.head_name(), self.stored_head_name()];
         name.ends_with("rotary_emb.inv_freq")
-            || (self.tie_word_embeddings && head.iter().any(|head| head == name))
+            || (!self.has_output_matrix() && head.iter().any(|head| head == name))
             // Masks that early versions of transformers kept as buffers.
             || (self.family == Family::GptNeox
                 && [".attention.bias", ".attention.masked_bias"]
@@ -202,18 +227,27 @@ impl ModelSpec {
                 tensors.push((format!("{name}.bias"), vec![h]));
             }
         };
-        let linears = self.linears();
         let [before_attention, later_norms @ ..] = self.norm_names();
         for layer in 0..self.num_hidden_layers {
             let named = |name: &str| self.in_layer(layer, name);
             if let Some(name) = before_attention {
                 norm(&mut tensors, &named(name));
             }
-            for linear in &linears {
+            let experts = self.experts(layer);
+            let mut linears = self.attention_linears();
+            if experts.is_none() {
+                linears.extend(self.mlp_linears());
+            }
+            for linear in linears {
                 let weight = format!("{}.weight", named(linear.name));
                 tensors.push((weight, vec![linear.out, linear.input]));
                 if linear.bias {
                     tensors.push((format!("{}.bias", named(linear.name)), vec![linear.out]));
+                }
+            }
+            if let Some(experts) = experts {
+                for (name, shape) in self.expert_tensors(experts) {
+                    tensors.push((format!("{}.weight", named(&name)), shape));
                 }
             }
             for (name, width) in self.qk_norms().concat() {
@@ -224,9 +258,10 @@ impl ModelSpec {
             }
         }
         norm(&mut tensors, self.final_norm_name());
-        if !self.tie_word_embeddings {
+        if self.has_output_matrix() {
             tensors.push((self.head_name(), table));
         }
+        tensors.extend(self.score());
         tensors
     }
 }

@@ -61,12 +61,15 @@ pub(super) fn with(
         mlp: MlpKind::Gated,
         mlp_bias: config.flag("mlp_bias", false),
         activation: config.activation("hidden_act", Activation::Silu)?,
+        experts: None,
         embedding_scale: 1.0,
         residual_scale: 1.0,
         logit_scale: 1.0,
         logit_softcap: None,
         ropes: vec![rope(head_dim)?],
         layers: layers_with(None, &vec![false; num_hidden_layers]),
+        sequence_head: None,
+        stored_bytes: None,
     })
 }
 

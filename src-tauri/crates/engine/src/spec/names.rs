@@ -26,6 +26,12 @@ pub(super) struct Names {
     pub(super) fused_gate_up: &'static str,
     /// What the MLP ends with.
     pub(super) down: &'static str,
+    /// What chooses among experts.
+    pub(super) router: &'static str,
+    /// The list of experts.
+    pub(super) experts: &'static str,
+    /// Gate, up and down of an expert.
+    pub(super) expert: [&'static str; 3],
     /// Norms of queries and keys.
     pub(super) qk_norms: [&'static str; 2],
 }
@@ -44,7 +50,18 @@ pub(super) const LLAMA: Names = Names {
     up: "mlp.up_proj",
     fused_gate_up: "mlp.gate_up_proj",
     down: "mlp.down_proj",
+    router: "mlp.gate",
+    experts: "mlp.experts",
+    expert: ["gate_proj", "up_proj", "down_proj"],
     qk_norms: ["self_attn.q_norm", "self_attn.k_norm"],
+};
+
+/// Mixtral's, as its files have them; transformers 5 has them as Qwen3-MoE's in memory.
+pub(super) const MIXTRAL: Names = Names {
+    router: "block_sparse_moe.gate",
+    experts: "block_sparse_moe.experts",
+    expert: ["w1", "w3", "w2"],
+    ..LLAMA
 };
 
 /// `StableLM` norms heads under other names.

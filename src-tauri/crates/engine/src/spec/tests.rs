@@ -32,9 +32,9 @@ fn what_is_not_computed_is_refused_by_name() {
     let rope = |kind: Value| json!({ "rope_scaling": kind });
     for (model_type, more, named) in [
         (
-            "mixtral",
+            "qwen2_moe",
             json!({}),
-            "mixtral (the nearest that is: Mistral",
+            "qwen2_moe (the nearest that is: Qwen2",
         ),
         (
             "gemma3",
@@ -281,10 +281,56 @@ fn a_written_configuration_means_the_same() {
             "gpt_neox",
             json!({"rotary_pct": 0.5, "use_parallel_residual": false}),
         ),
+        (
+            "qwen3_moe",
+            json!({
+                "num_experts": 6, "num_experts_per_tok": 3, "moe_intermediate_size": 24,
+                "norm_topk_prob": true, "decoder_sparse_step": 2, "mlp_only_layers": [1]
+            }),
+        ),
+        (
+            "mixtral",
+            json!({"num_local_experts": 4, "num_experts_per_tok": 1, "sliding_window": 8}),
+        ),
     ] {
         let spec = read(model_type, more);
         let again = ModelSpec::from_json(&spec.to_config("float32")).unwrap();
         assert_eq!(again, spec, "{model_type}");
+    }
+}
+
+#[test]
+fn experts_stand_where_the_configuration_puts_them() {
+    let layers = |more: Value| read("qwen3_moe", more).experts.unwrap().layers;
+    assert_eq!(layers(json!({})), [true; 4]);
+    let every_other = json!({"decoder_sparse_step": 2});
+    assert_eq!(layers(every_other), [false, true, false, true]);
+    let but_one = json!({"decoder_sparse_step": 2, "mlp_only_layers": [1]});
+    assert_eq!(layers(but_one.clone()), [false, false, false, true]);
+    // Adapters stand beside attention, whether or not some block has an MLP.
+    let attention = ["q_proj", "k_proj", "v_proj", "o_proj"];
+    assert_eq!(read("qwen3_moe", but_one).linear_modules(), attention);
+    let mixtral = read("mixtral", json!({}));
+    assert_eq!(mixtral.linear_modules(), attention);
+    assert_eq!(
+        mixtral.expert_modules(),
+        ["gate", "w1", "w3", "w2"].map(str::to_owned)
+    );
+    let names: Vec<String> = mixtral
+        .tensors()
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+    for name in ["gate", "experts.0.w1", "experts.7.w2"] {
+        let name = format!("model.layers.3.block_sparse_moe.{name}.weight");
+        assert!(names.contains(&name), "{name}");
+    }
+    for (more, named) in [
+        (json!({"num_experts_per_tok": 200}), "num_experts_per_tok"),
+        (json!({"mlp_only_layers": "none"}), "mlp_only_layers"),
+    ] {
+        let error = ModelSpec::from_json(&config("qwen3_moe", more)).unwrap_err();
+        assert!(error.to_string().contains(named), "{error}");
     }
 }
 

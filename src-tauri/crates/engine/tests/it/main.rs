@@ -5,5 +5,11 @@
 mod adapters;
 mod common;
 mod folders;
+mod ggml;
 mod gradients;
+mod held;
+mod labels;
+mod mixed_precision;
+mod preferences;
+mod pretraining;
 mod training;

@@ -19,10 +19,10 @@ pub(super) fn detected() -> bool {
 }
 
 /// Numbers in a vector.
-const LANES: usize = 16;
+pub(super) const LANES: usize = 16;
 
 /// A mask of the first `count` lanes.
-fn first(count: usize) -> __mmask16 {
+pub(super) fn first(count: usize) -> __mmask16 {
     if count >= LANES {
         0xffff
     } else {
@@ -206,7 +206,7 @@ unsafe fn pack_turned<E: Loads>(panel: *mut f32, source: Source<E>, width: usize
 /// Transposes sixteen rows of sixteen.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
 #[inline]
-fn turn(rows: &mut [__m512; LANES]) {
+pub(super) fn turn(rows: &mut [__m512; LANES]) {
     let wide = |x: __m512| _mm512_castps_pd(x);
     let narrow = |x: __m512d| _mm512_castpd_ps(x);
     let mut pairs = [_mm512_setzero_ps(); LANES];

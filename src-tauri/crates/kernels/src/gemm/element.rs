@@ -13,6 +13,17 @@ pub(crate) trait Element: Copy + Sync {
 #[repr(transparent)]
 pub(crate) struct Bf16(pub(crate) u16);
 
+impl Bf16 {
+    /// The nearest to `value`, the even one of two. NaN stays NaN.
+    pub(crate) fn nearest(value: f32) -> Self {
+        let bits = value.to_bits();
+        if value.is_nan() {
+            return Self((bits >> 16) as u16 | 0x40);
+        }
+        Self(((bits + 0x7fff + (bits >> 16 & 1)) >> 16) as u16)
+    }
+}
+
 /// IEEE 754 binary16.
 #[derive(Clone, Copy)]
 #[repr(transparent)]

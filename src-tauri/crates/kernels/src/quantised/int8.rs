@@ -2,6 +2,7 @@
 //! LLM.int8 rounds activations too, and spares outliers among them, ours stay f32.
 
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// `1 / 127`, as bitsandbytes has it.
 const STEP: f32 = 0.007_874_016;
@@ -44,11 +45,25 @@ impl Int8 {
         self.codes.len() + 4 * self.magnitudes.len()
     }
 
-    /// Writes elements of `row`, which lie from `start` on.
-    pub(super) fn widen(&self, row: usize, start: usize, to: &mut [f32]) {
-        let magnitude = self.magnitudes[row];
-        for (to, code) in to.iter_mut().zip(&self.codes[start..]) {
-            *to = f32::from(*code) * magnitude * STEP;
-        }
+    /// Writes a part of the matrix of `width` columns, row by row.
+    pub(super) fn widen_part(
+        &self,
+        width: usize,
+        rows: Range<usize>,
+        columns: &Range<usize>,
+        to: &mut [f32],
+    ) {
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for (row, to) in rows.clone().zip(to.chunks_exact_mut(columns.len())) {
+                    let magnitude = self.magnitudes[row];
+                    let codes = &self.codes[row * width + columns.start..];
+                    for (to, code) in to.iter_mut().zip(codes) {
+                        *to = f32::from(*code) * magnitude * STEP;
+                    }
+                }
+            },
+        );
     }
 }

@@ -5,6 +5,9 @@
 //! The magnitudes less their mean are in turn divided by the largest of each 256 and stand as
 //! codes of the signed dynamic map.
 
+#[cfg(target_arch = "x86_64")]
+mod vector;
+
 use crate::adamw8bit::SIGNED;
 use rayon::prelude::*;
 use std::sync::LazyLock;
@@ -144,7 +147,14 @@ impl Nf4 {
                 now[0] = PAIRS[usize::from(self.codes[at / 2])][1] * magnitude;
                 now = &mut now[1..];
             }
-            let codes = &self.codes[at.div_ceil(2)..];
+            let mut codes = &self.codes[at.div_ceil(2)..];
+            #[cfg(target_arch = "x86_64")]
+            {
+                let whole = now.len() - now.len() % vector::LANES;
+                if whole > 0 && vector::widen(codes, magnitude, &mut now[..whole]) {
+                    (codes, now) = (&codes[whole / 2..], &mut now[whole..]);
+                }
+            }
             let pairs: &[[f32; 2]; 256] = &PAIRS;
             let mut two = now.chunks_exact_mut(2);
             let whole = two.len();

@@ -83,6 +83,8 @@ pub struct Experiment {
     pub tokens_per_second: Option<f64>,
     /// Highest memory of the process, in bytes.
     pub peak_memory: Option<u64>,
+    /// The same as it was predicted before the first step, in bytes.
+    pub predicted_memory: Option<u64>,
     /// Estimated seconds left while running.
     pub seconds_left: Option<f64>,
     /// The process that trains, or trained, it.

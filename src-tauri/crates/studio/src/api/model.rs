@@ -31,7 +31,7 @@ pub struct Model {
     pub name: String,
     /// Where it comes from.
     pub origin: ModelOrigin,
-    /// The folder with `config.json` and the weights.
+    /// The folder with `config.json` and the weights, or the GGUF file.
     pub folder: PathBuf,
     /// What its configuration says; absent when it cannot be used.
     pub facts: Option<ModelFacts>,
@@ -48,7 +48,7 @@ pub struct ModelFacts {
     pub family: String,
     /// Parameters in all.
     pub parameters: u64,
-    /// How the weights are stored: `bfloat16`.
+    /// How the weights are stored: `bfloat16`, or `Q4_K_M` in a GGUF file.
     pub dtype: String,
     /// Size of the weight files in bytes.
     pub bytes: u64,
@@ -69,7 +69,7 @@ pub struct ModelsListRequest {}
 #[derive(Debug, Clone, Default, Serialize, Deserialize, TS)]
 #[serde(default)]
 pub struct ModelsAddRequest {
-    /// A folder with `config.json`, `tokenizer.json` and safetensors.
+    /// A folder with `config.json`, `tokenizer.json` and safetensors, or a GGUF file.
     pub path: PathBuf,
     /// A name; the folder's own without one.
     pub name: Option<String>,

@@ -48,6 +48,7 @@ mod tests {
 
     use super::*;
     use crate::experiments::lines::Lines;
+    use std::collections::BTreeMap;
     use std::fs;
     use std::path::PathBuf;
 
@@ -57,6 +58,7 @@ mod tests {
             loss,
             perplexity: loss.exp(),
             best: true,
+            metrics: BTreeMap::new(),
         }
     }
 

@@ -118,6 +118,7 @@ impl Plan {
             best_step: None,
             tokens_per_second: None,
             peak_memory: None,
+            predicted_memory: None,
             seconds_left: None,
             pid: None,
             error: None,

@@ -15,6 +15,7 @@ use crate::api::{
 };
 use crate::datasets;
 use crate::error::{Error, Result};
+use crate::estimate;
 use crate::jobs::{DEVICE, RunningJob, Turn, asked};
 use crate::models;
 use crate::preview;
@@ -22,7 +23,7 @@ use crate::settings::{ExperimentConfig, ScheduleChoice};
 use crate::store::{Request, now_exact};
 use crate::weights::load_decoder;
 use attune_data::{Sample, Tokenizer};
-use attune_engine::{Decoder, Outcome, Schedule, TrainOptions};
+use attune_engine::{Decoder, ModelSpec, Outcome, Schedule, TrainOptions};
 
 /// Trains experiment `id` from its last checkpoint, or from its start, to its end or to a pause.
 pub(super) fn run(studio: &Studio, id: &str, session: &mut Session<'_>) -> Result<Experiment> {
@@ -166,7 +167,15 @@ fn train(
     let checkpoints = experiment.folder.join("checkpoints");
     crate::files::make_folder(&checkpoints)?;
     preview::keep_first_batch(studio, experiment, &config, &data)?;
-    let context = decoder.spec().context();
+    let tokens = |samples: &[Sample]| samples.iter().map(|sample| sample.len() as u64).sum();
+    let longest = data.train.iter().map(Sample::len).max().unwrap_or(0) as u64;
+    let (spec, held_out) = (decoder.spec(), tokens(&data.validation));
+    let predicted = estimate::predicted(spec, &config, longest, held_out)?;
+    let experiment = &Experiment {
+        predicted_memory: Some(predicted),
+        ..experiment.clone()
+    };
+    let context = spec.context();
     let asker = Asker::new(
         &experiment.folder,
         data.tokenizer,
@@ -280,13 +289,14 @@ fn prepare(
     config: &ExperimentConfig,
     session: &mut Session<'_>,
 ) -> Result<Decoder> {
-    let mut decoder = load_decoder(&start.base, name, config.frozen_weights(), session)?;
+    let stored = config.frozen_weights(&ModelSpec::from_folder(&start.base)?);
+    let mut decoder = load_decoder(&start.base, name, stored, session)?;
     if let Some(adapter) = &start.adapter {
         decoder.load_adapter(adapter)?;
         decoder.set_lora_dropout(config.lora_dropout);
     }
     match config.adapter()? {
-        None => decoder.make_trainable()?,
+        None => decoder.make_trainable_in(config.trained_weights()?)?,
         Some(adapter) if start.adapter.is_none() => {
             decoder.attach_lora(&adapter, config.seed.max(0) as u64)?;
         }
@@ -312,6 +322,7 @@ pub(crate) fn options(config: &ExperimentConfig) -> TrainOptions {
         min_learning_rate_ratio: config.min_learning_rate_ratio,
         warmup_epochs: config.warmup_epochs,
         optimizer: config.optimizer,
+        paged_optimizer: config.paged_optimizer,
         weight_decay: config.weight_decay,
         beta1: config.adam_beta1,
         beta2: config.adam_beta2,
@@ -322,6 +333,7 @@ pub(crate) fn options(config: &ExperimentConfig) -> TrainOptions {
         gradient_clip: config.gradient_clip,
         seed: config.seed.max(0) as u64,
         shuffle: config.shuffle,
+        mixed_precision: config.mixed_precision,
         gradient_checkpointing: config.gradient_checkpointing,
         evaluation_epochs: config.evaluation_epochs,
         evaluate_before_training: config.evaluate_before_training,

@@ -5,6 +5,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use attune_data::Gguf;
+
 /// Where the cache lies: `HF_HUB_CACHE`, `HF_HOME/hub`, or `~/.cache/huggingface/hub`.
 pub(crate) fn cache_folder() -> PathBuf {
     let variable = |name| {
@@ -35,12 +37,63 @@ fn models_in(cache: &Path) -> Vec<(String, PathBuf)> {
         .flatten()
         .filter_map(|entry| {
             let id = repository_id(entry.file_name().to_str()?)?;
-            let folder = snapshot(&entry.path())?;
-            folder.join("config.json").is_file().then_some((id, folder))
+            Some((id, snapshot(&entry.path())?))
+        })
+        .flat_map(|(id, folder)| {
+            // Beside a model's own files, GGUF files are that model once more.
+            if folder.join("config.json").is_file() && has_weights(&folder) {
+                return vec![(id, folder)];
+            }
+            let named = |file: PathBuf| {
+                let name = file.file_name()?.to_str()?.to_owned();
+                Some((format!("{id}/{name}"), file))
+            };
+            gguf_files(&folder).into_iter().filter_map(named).collect()
         })
         .collect();
     models.sort();
     models
+}
+
+/// Whether a folder holds more than a configuration.
+fn has_weights(folder: &Path) -> bool {
+    gguf_files(folder).is_empty()
+        || fs::read_dir(folder).is_ok_and(|entries| {
+            entries.flatten().any(|entry| {
+                entry
+                    .path()
+                    .extension()
+                    .is_some_and(|end| end == "safetensors")
+            })
+        })
+}
+
+/// The GGUF files of a folder that are a whole model by their name: no part of one, and no
+/// projector of pictures.
+pub(super) fn gguf_files(folder: &Path) -> Vec<PathBuf> {
+    let part = |name: &str| {
+        let stem = name.strip_suffix(".gguf").unwrap_or(name);
+        let total = stem.rsplit_once("-of-").map(|(_, total)| total);
+        total.is_some_and(|total| {
+            total.len() == 5 && total.bytes().all(|byte| byte.is_ascii_digit())
+        })
+    };
+    let mut files: Vec<PathBuf> = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| {
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .to_lowercase();
+            Gguf::is_one(path) && !part(&name) && !name.starts_with("mmproj")
+        })
+        .collect();
+    files.sort();
+    files
 }
 
 /// `models--org--name` → `org/name`; `None` for data sets and whatever else lies there.
@@ -116,6 +169,40 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].0, "Qwen/Qwen3-0.6B");
         assert!(found[0].1.ends_with("snapshots/aaaaaaaaaa"));
+    }
+
+    /// A repository of GGUF files is one model for each.
+    #[test]
+    fn gguf_files_are_models_of_their_own() {
+        let cache = tempfile::tempdir().unwrap();
+        repository(
+            cache.path(),
+            "models--Qwen--Qwen3-0.6B-GGUF",
+            "aaaaaaaaaa",
+            &["aaaaaaaaaa"],
+        );
+        let folder = cache
+            .path()
+            .join("models--Qwen--Qwen3-0.6B-GGUF/snapshots/aaaaaaaaaa");
+        for name in [
+            "b-Q8_0.gguf",
+            "a-Q4_K_M.gguf",
+            "big-00001-of-00002.gguf",
+            "mmproj-f16.gguf",
+        ] {
+            fs::write(folder.join(name), "GGUF").unwrap();
+        }
+        let found = models_in(cache.path());
+        let ids: Vec<_> = found.iter().map(|(id, _)| id.as_str()).collect();
+        let repository = "Qwen/Qwen3-0.6B-GGUF";
+        assert_eq!(
+            ids,
+            ["a-Q4_K_M.gguf", "b-Q8_0.gguf"].map(|name| format!("{repository}/{name}"))
+        );
+        assert!(found[0].1.ends_with("a-Q4_K_M.gguf"));
+        // Beside safetensors they are the same model in other types.
+        fs::write(folder.join("model.safetensors"), "").unwrap();
+        assert_eq!(models_in(cache.path()).len(), 1);
     }
 
     /// A ref is a file anybody may have written; its content must not lead out of the cache.

@@ -8,12 +8,29 @@ use serde_json::{Map, Value};
 
 use crate::api::ModelFacts;
 use crate::error::{Error, Result};
+use crate::files::folder_size;
+use attune_data::Gguf;
 use attune_engine::ModelSpec;
 
 /// Family, size, precision, context and template of the model in `folder`; refuses one whose files
 /// are missing or cut off, before anybody waits for it to load.
 pub(super) fn read(folder: &Path) -> Result<ModelFacts> {
+    if Gguf::is_one(folder) {
+        return read_gguf(folder);
+    }
     let spec = ModelSpec::from_folder(folder)?;
+    if let Some(head) = &spec.sequence_head {
+        return Err(Error::new(
+            "model-other-head",
+            format!(
+                "{} scores {} labels of a text; what is tuned and chatted with here writes text",
+                folder.display(),
+                head.labels.len()
+            ),
+        )
+        .with_remedy("Choose the language model it was made of.")
+        .with_place(folder.display().to_string()));
+    }
     let shards = shards(folder)?;
     if shards.is_empty() {
         return Err(Error::new(
@@ -40,6 +57,22 @@ pub(super) fn read(folder: &Path) -> Result<ModelFacts> {
         context: spec.context(),
         template: template(folder).to_owned(),
         licence: licence(folder),
+    })
+}
+
+/// The same of a GGUF file, whose metadata say it all.
+fn read_gguf(path: &Path) -> Result<ModelFacts> {
+    let file = Gguf::open(path).map_err(attune_engine::Error::from)?;
+    let spec = ModelSpec::from_gguf(&file)?;
+    let text = |key: &str| file.text(key).ok().flatten();
+    Ok(ModelFacts {
+        family: super::features::word(spec.family),
+        parameters: spec.parameter_count(),
+        dtype: file.precision(),
+        bytes: folder_size(path),
+        context: spec.context(),
+        template: template(path).to_owned(),
+        licence: text("general.license").map(str::to_owned),
     })
 }
 
@@ -152,6 +185,11 @@ fn plain(dtype: &str) -> String {
 
 /// Where the chat template comes from, by the order in which the tokenizer looks.
 pub(crate) fn template(folder: &Path) -> &'static str {
+    if Gguf::is_one(folder) {
+        let file = Gguf::open(folder).ok();
+        let own = file.is_some_and(|file| file.has("tokenizer.chat_template"));
+        return if own { "GGUF file" } else { "ChatML" };
+    }
     let config = fs::read_to_string(folder.join("tokenizer_config.json")).unwrap_or_default();
     if folder.join("chat_template.jinja").is_file() {
         "chat_template.jinja"
@@ -185,6 +223,19 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let header = Header::read(&shard(folder.path(), 8)).unwrap();
         assert_eq!(header.dtype.as_deref(), Some("bfloat16"));
+    }
+
+    /// The engine reads classifiers; nothing here offers them yet.
+    #[test]
+    fn a_model_that_scores_labels_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        shard(folder.path(), 8);
+        let config = r#"{"architectures": ["LlamaForSequenceClassification"], "hidden_size": 8,
+            "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1,
+            "vocab_size": 8}"#;
+        fs::write(folder.path().join("config.json"), config).unwrap();
+        let error = read(folder.path()).unwrap_err();
+        assert_eq!(error.code, "model-other-head");
     }
 
     #[test]

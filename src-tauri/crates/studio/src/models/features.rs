@@ -33,6 +33,10 @@ pub(super) fn of(spec: &ModelSpec) -> Vec<String> {
         spec.residual != Residual::Sequential,
         "attention and feed-forward side by side".to_owned(),
     );
+    if let Some(experts) = &spec.experts {
+        let (chosen, all) = (experts.per_token, experts.count);
+        say(true, format!("{chosen} of {all} experts for each token"));
+    }
     if let Some(window) = spec.layers.iter().find_map(|layer| layer.window) {
         let share = share(spec, |layer| layer.window.is_some());
         say(true, format!("window of {window} tokens in {share}"));
@@ -112,6 +116,10 @@ mod tests {
                 "attention and feed-forward side by side",
                 "25 % of each head rotates"
             ]
+        );
+        assert_eq!(
+            features(json!({"model_type": "mixtral"})),
+            ["2 of 8 experts for each token"]
         );
         assert_eq!(
             features(json!({

@@ -4,13 +4,19 @@ use serde_json::Value;
 
 use super::{BackboneDtype, ExperimentConfig};
 use crate::error::{Error, Result};
-use attune_engine::{DType, LoraConfig, LoraInit, TargetModules, WeightType};
+use attune_engine::{
+    DType, LoraConfig, LoraInit, ModelSpec, TargetModules, TrainedType, WeightType,
+};
 
 impl ExperimentConfig {
-    /// How the weights that are not trained are held in memory.
-    pub(crate) fn frozen_weights(&self) -> WeightType {
+    /// How the weights of `model` that are not trained are held in memory. Those of a GGUF file
+    /// stay as it has them.
+    pub(crate) fn frozen_weights(&self, model: &ModelSpec) -> WeightType {
         if !self.lora {
             return WeightType::Float(DType::F32);
+        }
+        if model.stored_bytes.is_some() {
+            return WeightType::Stored;
         }
         match self.backbone_dtype {
             BackboneDtype::Float32 => WeightType::Float(DType::F32),
@@ -21,9 +27,24 @@ impl ExperimentConfig {
         }
     }
 
+    /// What every weight is computed with where all are trained.
+    pub(crate) fn trained_weights(&self) -> Result<TrainedType> {
+        match self.backbone_dtype {
+            BackboneDtype::Float32 => Ok(TrainedType::F32),
+            BackboneDtype::Bfloat16 => Ok(TrainedType::Bf16),
+            BackboneDtype::Float16 | BackboneDtype::Int8 | BackboneDtype::Nf4 => Err(Error::new(
+                "setting-conflict",
+                "without an adapter every weight is trained, for which this precision is too coarse",
+            )
+            .with_remedy("Set backbone_dtype to float32 or bfloat16, or lora to true.")
+            .with_place("backbone_dtype")),
+        }
+    }
+
     /// The adapter to train; none where every weight is trained.
     pub(crate) fn adapter(&self) -> Result<Option<LoraConfig>> {
         if !self.lora {
+            self.trained_weights()?;
             return Ok(None);
         }
         let target_modules = match &self.lora_target_pattern {
@@ -175,6 +196,11 @@ mod tests {
         }
         let place = refused(&|config| config.lora_target_pattern = Some("(".into()));
         assert!(place.contains("target_modules"), "{place}");
+        let place = refused(&|config| {
+            config.lora = false;
+            config.backbone_dtype = BackboneDtype::Nf4;
+        });
+        assert_eq!(place, "backbone_dtype");
         let place = refused(&|config| {
             config.lora_init = LoraInit::Pissa;
             config.backbone_dtype = BackboneDtype::Bfloat16;

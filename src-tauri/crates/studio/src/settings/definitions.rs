@@ -119,8 +119,12 @@ define_settings! {
     }
     Model {
         // H2O's default is int4, which needs a GPU library. A processor computes fastest in float32.
-        /// How the frozen weights are held in memory while an adapter is trained. The 2-byte ones halve their memory, int8 takes a quarter and nf4 (QLoRA) an eighth of it, each less exact than the one before.
-        backbone_dtype: BackboneDtype = BackboneDtype::Float32, choice(&["float32", "bfloat16", "float16", "int8", "nf4"]), Advanced, "Weight precision", h2o "backbone_dtype", when lora = true;
+        /// How the frozen weights are held in memory while an adapter is trained. The 2-byte ones halve their memory, int8 takes a quarter and nf4 (QLoRA) an eighth of it, each less exact than the one before. Where every weight is trained, float32, or bfloat16: computed with in bfloat16 and moved in float32, in the memory of float32.
+        backbone_dtype: BackboneDtype = BackboneDtype::Float32, choice(&["float32", "bfloat16", "float16", "int8", "nf4"]), Advanced, "Weight precision", h2o "backbone_dtype";
+        // On in H2O, which computes on graphics processors. Few desktops' processors have the matrix
+        // units that gain by it, and off a run's numbers are exact whatever it was made on.
+        /// Round what is multiplied to bfloat16 and sum in float32. Faster on processors with matrix units (Intel AMX), not on others; a little less exact on all.
+        mixed_precision: bool = false, SettingKind::Switch, Advanced, "Mixed precision", h2o "mixed_precision";
         /// Compute each layer twice instead of keeping its intermediate values: much less memory, about a third more time.
         gradient_checkpointing: bool = true, SettingKind::Switch, Advanced, "Save memory by recomputing", h2o "gradient_checkpointing";
         /// Start from an adapter folder in PEFT layout, or from an earlier experiment by id or name.
@@ -167,6 +171,9 @@ define_settings! {
         // Of H2O's list, AdamW, AdamW8bit and SGD; its SGD is Nesterov's, which TRL does not offer.
         /// The rule of a step. AdamW8bit remembers a quarter of AdamW, Lion half, Adafactor almost nothing; Lion wants a third to a tenth of the rate.
         optimizer: OptimizerKind = OptimizerKind::AdamW, choice(&["AdamW", "AdamW8bit", "Adafactor", "Lion", "SGD"]), Advanced, "Optimiser", h2o "optimizer";
+        // A switch rather than further optimisers, as bitsandbytes names them: all can be paged.
+        /// Keep what the optimiser remembers in a file in the run's folder instead of in memory. Makes room for a larger run and changes nothing else; each step reads and writes the file.
+        paged_optimizer: bool = false, SettingKind::Switch, Expert, "Page the optimiser to disk";
         /// What is left of the step before.
         sgd_momentum: f64 = 0.9, number(0.0, 0.999), Expert, "SGD momentum", when optimizer = "SGD";
         /// Conversations (rows, with packing) computed together. Memory grows with it.

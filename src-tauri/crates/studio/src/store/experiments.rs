@@ -78,8 +78,8 @@ impl Store {
     pub(crate) fn update_experiment(&self, experiment: &Experiment) -> Result<()> {
         self.connection().execute(
             "UPDATE experiments SET step = ?2, total_steps = ?3, epoch = ?4, loss = ?5, validation_loss = ?6,
-             best_validation_loss = ?7, best_step = ?8, tokens_per_second = ?9, peak_memory = ?10, seconds_left = ?11
-             WHERE id = ?1",
+             best_validation_loss = ?7, best_step = ?8, tokens_per_second = ?9, peak_memory = ?10, seconds_left = ?11,
+             predicted_memory = ?12 WHERE id = ?1",
             params![
                 experiment.id,
                 experiment.step as i64,
@@ -92,6 +92,7 @@ impl Store {
                 experiment.tokens_per_second,
                 experiment.peak_memory.map(|bytes| bytes as i64),
                 experiment.seconds_left,
+                experiment.predicted_memory.map(|bytes| bytes as i64),
             ],
         )?;
         Ok(())
@@ -155,6 +156,7 @@ fn read(row: &Row<'_>, home: &Home) -> rusqlite::Result<Experiment> {
         best_step: unsigned("best_step")?,
         tokens_per_second: row.get("tokens_per_second")?,
         peak_memory: unsigned("peak_memory")?,
+        predicted_memory: unsigned("predicted_memory")?,
         seconds_left: row.get("seconds_left")?,
         pid: row.get("pid")?,
         error: row

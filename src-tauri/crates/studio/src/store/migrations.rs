@@ -77,6 +77,9 @@ const STEPS: &[&str] = &[
         outcome TEXT NOT NULL
     );
 ",
+    "
+    ALTER TABLE experiments ADD COLUMN predicted_memory INTEGER;
+",
 ];
 
 /// Brings the database to the newest schema; refuses one that a newer Attune wrote.

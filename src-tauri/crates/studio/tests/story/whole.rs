@@ -98,7 +98,19 @@ fn the_whole_story() {
         loss_only: true,
         ..Default::default()
     };
-    let untuned = quiet(|session| api::evaluate(&place.studio, request, session)).unwrap();
+    // Base and tuned model are compared on one base in memory.
+    let mut loads = 0;
+    let mut listen = |event: Event| {
+        loads +=
+            u64::from(matches!(event, Event::Progress { what, .. } if what.starts_with("Loading")));
+    };
+    let untuned = api::evaluate(
+        &place.studio,
+        request,
+        &mut Session::new(&mut listen, &Control::default()),
+    )
+    .unwrap();
+    assert_eq!(loads, 0, "the base was loaded again");
     assert!(
         tuned.loss < untuned.loss,
         "{} < {}",

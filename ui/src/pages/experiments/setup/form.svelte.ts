@@ -5,8 +5,8 @@ import { sameValue, type Values } from '../../../features/settings/setting';
 
 export type Method = 'lora' | 'lora_bfloat16' | 'lora_int8' | 'qlora' | 'full';
 
-/** What each method on frozen weights holds them as. */
-const weights: Record<Exclude<Method, 'full'>, string> = { lora: 'float32', lora_bfloat16: 'bfloat16', lora_int8: 'int8', qlora: 'nf4' };
+/** What each method holds the weights as. */
+const weights: Record<Method, string> = { lora: 'float32', lora_bfloat16: 'bfloat16', lora_int8: 'int8', qlora: 'nf4', full: 'float32' };
 
 /** What there is to choose from, read together: the form needs all of it or nothing. */
 interface Library {
@@ -99,8 +99,7 @@ export class ExperimentForm {
   }
 
   set method(method: Method) {
-    this.change({ lora: method !== 'full' });
-    if (method !== 'full') this.change({ backbone_dtype: weights[method] });
+    this.change({ lora: method !== 'full', backbone_dtype: weights[method] });
   }
 
   isChanged(key: string): boolean {

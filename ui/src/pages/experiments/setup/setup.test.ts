@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Estimate } from '../../../backend/generated/types';
-import { nextName } from './form.svelte';
+import type { Backend } from '../../../backend/backend';
+import { ExperimentForm, nextName } from './form.svelte';
 import { verdict } from './verdict';
 
 describe('the name of a duplicate', () => {
@@ -11,6 +12,14 @@ describe('the name of a duplicate', () => {
     expect(nextName('Rank 16', ['Rank 16'])).toBe('Rank 16 (2)');
     expect(nextName('Rank 16 (2)', ['Rank 16', 'Rank 16 (2)'])).toBe('Rank 16 (3)');
   });
+});
+
+test('no precision of frozen weights is left over when every weight is to be trained', () => {
+  const form = new ExperimentForm({} as Backend);
+  form.method = 'qlora';
+  expect(form.changes).toMatchObject({ backbone_dtype: 'nf4' });
+  form.method = 'full';
+  expect(form.changes).toMatchObject({ lora: false, backbone_dtype: 'float32' });
 });
 
 test('the verdict says a unit once where both share it', () => {
