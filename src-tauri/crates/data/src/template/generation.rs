@@ -6,13 +6,14 @@ pub(super) fn accept(source: &str) -> String {
     let mut accepted = String::with_capacity(source.len());
     let mut rest = source;
     while let Some(start) = rest.find("{%") {
-        let (before, tag) = rest.split_at(start);
-        accepted.push_str(before);
-        let Some(length) = tag.find("%}").map(|end| end + 2) else {
+        // A tag ends behind its beginning: `{%}` is no tag.
+        let Some(length) = rest[start + 2..].find("%}") else {
             break;
         };
-        let (tag, after) = tag.split_at(length);
-        let word = tag[2..length - 2].trim_matches(['-', '+']).trim();
+        let (before, tag) = rest.split_at(start);
+        let (tag, after) = tag.split_at(length + 4);
+        accepted.push_str(before);
+        let word = tag[2..length + 2].trim_matches(['-', '+']).trim();
         match word {
             "generation" => accepted.push_str(&tag.replacen(word, "if true", 1)),
             "endgeneration" => accepted.push_str(&tag.replacen(word, "endif", 1)),
@@ -34,5 +35,19 @@ mod tests {
             "{%- generation -%}{{ x }}{%endgeneration%}{% if a %}generation{% endif %}{% broken";
         let expected = "{%- if true -%}{{ x }}{%endif%}{% if a %}generation{% endif %}{% broken";
         assert_eq!(accept(source), expected);
+    }
+
+    #[test]
+    fn what_is_no_tag_is_kept_once() {
+        for source in [
+            "{%}",
+            "a {%} b",
+            "x {% broken",
+            "{%}{% x",
+            "{%%}",
+            "a {% b %} c {%",
+        ] {
+            assert_eq!(accept(source), source);
+        }
     }
 }
