@@ -32,7 +32,9 @@ fn place(name: &str) -> PathBuf {
 /// Those whose files llama.cpp writes as we read them: mixtures of experts are refused by name.
 fn families() -> impl Iterator<Item = &'static str> {
     let experts = ["qwen3-moe", "mixtral"];
-    FAMILIES.into_iter().filter(move |name| !experts.contains(name))
+    FAMILIES
+        .into_iter()
+        .filter(move |name| !experts.contains(name))
 }
 
 fn file(name: &str) -> PathBuf {

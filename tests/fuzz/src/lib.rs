@@ -7,7 +7,9 @@ use tempfile::TempDir;
 
 /// The fixtures of the parity tests.
 pub fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../parity/fixtures")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .with_file_name("parity")
+        .join("fixtures")
 }
 
 /// A folder that lives as long as the process; a pass writes one file in it anew.

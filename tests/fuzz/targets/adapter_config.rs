@@ -17,7 +17,11 @@ thread_local! {
 
 fuzz_target!(|bytes: &[u8]| {
     FOLDER.with(|folder| {
-        let folder = folder.with(&fixtures().join("llama3/adapter"), "adapter_config.json", bytes);
+        let folder = folder.with(
+            &fixtures().join("llama3/adapter"),
+            "adapter_config.json",
+            bytes,
+        );
         let _ = MODEL.with(|model| model.borrow_mut().load_adapter(folder));
     });
 });

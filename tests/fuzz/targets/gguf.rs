@@ -21,7 +21,10 @@ fuzz_target!(|bytes: &[u8]| {
         fs::write(path, bytes).expect("written");
         let Ok(file) = Gguf::open(path) else { return };
         if let Ok(tokenizer) = Tokenizer::from_gguf(&file)
-            && let Ok(tokens) = tokenizer.encode("H\u{e9}, <|im_start|> 42\n\t\u{434}\u{43e}\u{43c} \u{1f642}", true)
+            && let Ok(tokens) = tokenizer.encode(
+                "H\u{e9}, <|im_start|> 42\n\t\u{434}\u{43e}\u{43c} \u{1f642}",
+                true,
+            )
         {
             let _ = tokenizer.decode(&tokens, false);
         }

@@ -6,6 +6,7 @@ mod batch;
 mod cell;
 mod conversation;
 mod error;
+mod foreign;
 mod gguf;
 mod inspect;
 mod labels;

@@ -15,6 +15,7 @@ use minijinja::{Environment, ErrorKind, Value, context};
 use minijinja_contrib::pycompat::unknown_method_callback;
 use serde::{Deserialize, Serialize};
 
+use crate::foreign::caught;
 use crate::{Error, Result, Role, Turn};
 use output::Bounded;
 
@@ -64,8 +65,8 @@ impl ChatTemplate {
         environment.add_filter("tojson", json::tojson);
         environment.add_filter("indent", output::indent);
         environment.add_function("raise_exception", raise);
-        environment
-            .add_template_owned(NAME, generation::accept(source))
+        caught(|| environment.add_template_owned(NAME, generation::accept(source)))
+            .map_err(|reason| Error::Template { reason })?
             .map_err(|error| Error::Template {
                 reason: chain(&error),
             })?;
@@ -128,10 +129,11 @@ impl ChatTemplate {
         let mut bounded = Bounded::new(OUTPUT + OUTPUT_REPEATS * spoken);
         let mut environment = self.environment.clone();
         environment.set_fuel(Some(FUEL + FUEL_PER_TURN * turns.len() as u64));
-        let outcome = environment
-            .get_template(NAME)
-            .and_then(|template| template.render_captured_to(context, &mut bounded).map(drop));
-        match outcome {
+        let outcome = caught(|| {
+            let template = environment.get_template(NAME)?;
+            template.render_captured_to(context, &mut bounded).map(drop)
+        });
+        match outcome.map_err(|reason| Error::Template { reason })? {
             Ok(()) => bounded.into_text(),
             Err(_) if bounded.overflowed() => Err(Error::TemplateRunaway {
                 reason: "it wrote far more than the conversation holds",

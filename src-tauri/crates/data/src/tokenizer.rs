@@ -17,6 +17,7 @@ use std::time::SystemTime;
 
 use tokenizers::Encoding;
 
+use crate::foreign::caught;
 use crate::{ChatTemplate, Error, Gguf, Result, Role, Turn};
 pub use documents::Documents;
 use guard::Guard;
@@ -44,7 +45,10 @@ impl Tokenizer {
         if Gguf::is_one(folder) {
             Self::from_gguf(&Gguf::open(folder)?)
         } else {
-            folder::read(folder)
+            caught(|| folder::read(folder)).map_err(|reason| Error::Tokenizer {
+                path: folder.join("tokenizer.json"),
+                reason,
+            })?
         }
     }
 
@@ -66,8 +70,8 @@ impl Tokenizer {
 
     /// Text of `tokens`; incomplete characters become U+FFFD.
     pub fn decode(&self, tokens: &[u32], skip_special_tokens: bool) -> Result<String> {
-        self.inner
-            .decode(tokens, skip_special_tokens)
+        caught(|| self.inner.decode(tokens, skip_special_tokens))
+            .map_err(|reason| Error::Tokenize { reason })?
             .map_err(failed)
     }
 
@@ -179,7 +183,9 @@ impl Tokenizer {
     }
 
     fn encoding(&self, text: &str, add_special_tokens: bool) -> Result<Encoding> {
-        self.inner.encode(text, add_special_tokens).map_err(failed)
+        caught(|| self.inner.encode(text, add_special_tokens))
+            .map_err(|reason| Error::Tokenize { reason })?
+            .map_err(failed)
     }
 }
 

@@ -39,7 +39,14 @@ mod tests {
 
     #[test]
     fn what_is_no_tag_is_kept_once() {
-        for source in ["{%}", "a {%} b", "x {% broken", "{%}{% x", "{%%}", "a {% b %} c {%"] {
+        for source in [
+            "{%}",
+            "a {%} b",
+            "x {% broken",
+            "{%}{% x",
+            "{%%}",
+            "a {% b %} c {%",
+        ] {
             assert_eq!(accept(source), source);
         }
     }

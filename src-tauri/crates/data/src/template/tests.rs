@@ -174,3 +174,19 @@ fn content_is_never_run() {
             .contains("{{ 1 + 1 }} <b> & {% raw %}")
     );
 }
+
+/// minijinja 3.0.5 panics on some of these; what a template does to it stays an error of the template.
+#[test]
+fn what_breaks_the_template_engine_is_an_error() {
+    for source in [
+        "{% for m in nothing[1:][::-1] %}{{ m }}{% endfor %}",
+        "{% for m in [][::-1] %}{{ m }}{% endfor %}",
+        "{{ ()[::-1] }}",
+        "{{ messages[9:][::-1] | list }}",
+    ] {
+        match template(source).render(&chat(), true) {
+            Ok(_) | Err(Error::Template { .. } | Error::TemplateRefused { .. }) => {}
+            Err(other) => panic!("{source}: {other}"),
+        }
+    }
+}

@@ -137,15 +137,13 @@ impl<'a> Vocabulary<'a> {
         let Some(id) = self.file.count(&key)? else {
             return Ok(None);
         };
-        match self.tokens.get(id as usize) {
-            Some(token) => Ok(Some((token, id as u32))),
-            None => {
-                let count = self.tokens.len();
-                Err(self
-                    .file
-                    .broken(format!("`{key}` is {id}, of {count} tokens")))
-            }
+        if let Some(token) = self.tokens.get(id as usize) {
+            return Ok(Some((token, id as u32)));
         }
+        let count = self.tokens.len();
+        Err(self
+            .file
+            .broken(format!("`{key}` is {id}, of {count} tokens")))
     }
 
     /// What a text begins and ends with. `begins` is what holds where the file says nothing.

@@ -190,7 +190,7 @@ impl Case {
                     let (mut expected, mut size) = (start, start);
                     for (alpha, a, b) in &self.products {
                         for p in 0..a.columns {
-                            let scaled = f64::from(*alpha as f32) * a.at(row, p);
+                            let scaled = f64::from(*alpha) * a.at(row, p);
                             let term = round(scaled) * round(b.at(p, column));
                             expected += term;
                             size += term.abs();

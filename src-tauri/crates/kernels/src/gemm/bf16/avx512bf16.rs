@@ -57,7 +57,7 @@ unsafe fn rows(steps: usize, a: *const Bf16, b: *const Bf16, to: *mut f32, adds:
                     std::mem::transmute::<__m512i, __m512bh>(lanes)
                 });
                 for (row, sums) in sums.iter_mut().enumerate() {
-                    let both = a.add(row * STEP + 2 * pair).cast::<i32>().read();
+                    let both = a.add(row * STEP + 2 * pair).cast::<i32>().read_unaligned();
                     let both = std::mem::transmute::<__m512i, __m512bh>(_mm512_set1_epi32(both));
                     sums[0] = _mm512_dpbf16_ps(sums[0], both, columns[0]);
                     sums[1] = _mm512_dpbf16_ps(sums[1], both, columns[1]);
