@@ -8,7 +8,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 CARGO_BUILD := cargo build --workspace --bins --examples --locked
 CARGO_TEST := cargo test --workspace --locked
 
-.PHONY: help setup-dev pages build run wave demo test test-unit test-ui test-window lint bench bench-memory starter-model generated screenshots
+.PHONY: help setup-dev pages build run wave demo test test-unit test-ui test-window lint bench bench-memory fuzz starter-model generated screenshots
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
