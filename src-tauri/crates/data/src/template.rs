@@ -1,7 +1,8 @@
 //! Chat templates: conversations → the text a model was taught.
 //!
 //! A template comes with a model folder and is therefore not trusted: it sees the conversation
-//! and nothing else, and both its steps and its output are bounded.
+//! and nothing else, and both its steps and its output are bounded. What it builds in between is
+//! not yet: minijinja repeats a list as often as it is told, `messages * 99999999` in one step.
 
 mod clock;
 mod generation;
