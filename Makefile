@@ -55,10 +55,10 @@ lint: pages ## Formatting, clippy and svelte-check, warnings refused
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	npm run --silent check
 
-bench: pages ## LoRA steps beside transformers + PEFT, written to docs/performance.md
+bench: pages ## LoRA steps beside transformers + PEFT, answers beside llama.cpp, written to docs/performance.md
 	@.ci/setup bench
 	python3 tests/bench/bench.py
-	@if [ -f tests/bench/decode.py ]; then python3 tests/bench/decode.py; fi
+	python3 tests/bench/decode.py
 
 bench-memory: pages ## What runs take in memory beside what was predicted, written to docs/performance.md
 	python3 tests/bench/memory.py

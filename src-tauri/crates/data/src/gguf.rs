@@ -15,7 +15,7 @@ use std::fs::File;
 use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
 
-use memmap2::Mmap;
+use memmap2::{Mmap, UncheckedAdvice};
 
 use crate::{Error, Result};
 use cursor::{Cursor, Kind};
@@ -43,10 +43,27 @@ enum Value {
     },
 }
 
+/// What a file holds.
+enum Bytes {
+    Mapped(Mmap),
+    InMemory(Vec<u8>),
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Mapped(map) => map,
+            Self::InMemory(bytes) => bytes,
+        }
+    }
+}
+
 /// An opened file, its structure checked: every entry, and every tensor's place, lies inside.
 pub struct Gguf {
     path: PathBuf,
-    bytes: Box<dyn Deref<Target = [u8]> + Send + Sync>,
+    bytes: Bytes,
     values: BTreeMap<String, Value>,
     tensors: BTreeMap<String, TensorInfo>,
 }
@@ -77,15 +94,15 @@ impl Gguf {
         // SAFETY: the mapping is only read. Attune never rewrites such a file, and whoever replaces
         // one by renaming leaves a mapped one intact.
         let map = unsafe { Mmap::map(&file) }.map_err(|error| Error::io(path, "read", error))?;
-        Self::read(path, Box::new(map))
+        Self::read(path, Bytes::Mapped(map))
     }
 
     /// Reads a file that is in memory; `path` is what errors call it.
     pub fn from_bytes(path: &Path, bytes: Vec<u8>) -> Result<Self> {
-        Self::read(path, Box::new(bytes))
+        Self::read(path, Bytes::InMemory(bytes))
     }
 
-    fn read(path: &Path, bytes: Box<dyn Deref<Target = [u8]> + Send + Sync>) -> Result<Self> {
+    fn read(path: &Path, bytes: Bytes) -> Result<Self> {
         let mut cursor = Cursor::new(path, &bytes);
         let (tensors, entries) = header(&mut cursor)?;
         let mut values = BTreeMap::new();
@@ -131,6 +148,22 @@ impl Gguf {
     /// The bytes of a tensor of this file; none where its type is [`TensorType::Other`].
     pub fn bytes(&self, tensor: &TensorInfo) -> &[u8] {
         &self.bytes[tensor.range.clone()]
+    }
+
+    /// Takes a tensor's pages out of memory, where those of a file that was read count as the
+    /// process's own. What is looked at again is read again.
+    pub fn give_back(&self, tensor: &TensorInfo) {
+        if let Bytes::Mapped(map) = &self.bytes {
+            // SAFETY: the mapping is only read, so what is dropped is a copy of the file's content.
+            // A system that refuses keeps the pages.
+            let _refused = unsafe {
+                map.unchecked_advise_range(
+                    UncheckedAdvice::DontNeed,
+                    tensor.range.start,
+                    tensor.range.len(),
+                )
+            };
+        }
     }
 
     /// A text among the metadata.

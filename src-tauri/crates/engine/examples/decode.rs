@@ -1,6 +1,6 @@
 //! One side of the generation benchmark: `decode MODEL PROMPT NEW [WEIGHTS]`, the numbers of tokens
-//! that are fed at once and that are then generated one by one. `WEIGHTS` is `float32`, `bfloat16`
-//! or a block type of ggml, such as `Q8_0`.
+//! that are fed at once and that are then generated one by one. `WEIGHTS` is `float32`, `bfloat16`,
+//! a block type of ggml, such as `Q8_0`, or `stored`: as a GGUF file holds them.
 //!
 //! Prints the times as one JSON line. The other side is `tests/bench/decode.py`, which runs both.
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
@@ -11,14 +11,16 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use attune_data::Tokenizer;
-use attune_engine::{Decoder, GgmlType, SamplingOptions, WeightType, generate, peak_memory};
+use attune_engine::{
+    Allocator, Decoder, GgmlType, SamplingOptions, WeightType, generate, peak_memory,
+};
 use candle_core::{DType, Device};
 use nix::sys::resource::{UsageWho, getrusage};
 use serde_json::{Map, Value, json};
 
 /// What the programs use.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Allocator = Allocator;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -33,6 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let weights = match next("weights").as_deref() {
         Err(_) | Ok("float32") => WeightType::Float(DType::F32),
         Ok("bfloat16") => WeightType::Float(DType::BF16),
+        Ok("stored") => WeightType::Stored,
         Ok(other) => GgmlType::ALL
             .into_iter()
             .find(|ty| ty.name() == other)

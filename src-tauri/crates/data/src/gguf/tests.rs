@@ -332,3 +332,41 @@ fn hostile_numbers_are_refused_by_name() {
             .contains("begin with `GGUF`")
     );
 }
+
+/// kB of the file at `path` that count as this process's memory.
+#[cfg(target_os = "linux")]
+fn resident(path: &Path) -> u64 {
+    let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+    let of_file = maps
+        .lines()
+        .skip_while(|line| !line.ends_with(&*path.to_string_lossy()));
+    let rss = of_file
+        .skip(1)
+        .find_map(|line| line.strip_prefix("Rss:"))
+        .unwrap();
+    rss.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn pages_of_a_tensor_are_given_back() {
+    let rows = 4 << 20;
+    let file = File {
+        version: 3,
+        entries: vec![entry("general.architecture", 8, &text("llama"))],
+        tensors: vec![tensor("large", &[1, rows], 0, 0)],
+        data: vec![7; 4 * rows as usize],
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("large.gguf");
+    std::fs::write(&path, file.bytes()).unwrap();
+
+    let file = Gguf::open(&path).unwrap();
+    let large = &file.tensors()["large"];
+    let sum = |bytes: &[u8]| bytes.iter().map(|byte| u64::from(*byte)).sum::<u64>();
+    let before = sum(file.bytes(large));
+    assert!(resident(&path) >= 16 << 10, "what was read is held");
+    file.give_back(large);
+    assert!(resident(&path) < 1 << 10, "what was given back is not");
+    assert_eq!(sum(file.bytes(large)), before);
+}

@@ -134,6 +134,21 @@ impl GgufWeights {
         device: &Device,
     ) -> Result<Parameter> {
         let (source, tensor) = self.find(&name)?;
+        let parameter = self.convert(source, tensor, spec, name, shape, stored, device);
+        self.file.give_back(tensor);
+        parameter
+    }
+
+    fn convert(
+        &self,
+        source: &Source,
+        tensor: &TensorInfo,
+        spec: &ModelSpec,
+        name: String,
+        shape: &[usize],
+        stored: WeightType,
+        device: &Device,
+    ) -> Result<Parameter> {
         let bytes = self.bytes(source, tensor);
         let &[rows, columns] = shape else {
             let value = Tensor::from_raw_buffer(&bytes, dtype(tensor.kind), shape, device)?;
