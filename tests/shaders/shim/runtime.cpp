@@ -162,7 +162,7 @@ void exchange(uint first) {
             result = values[lane ^ fiber.mask];
         } else {
             for (uint other = 1; other < LANES; ++other) {
-                result = fiber.operation == Operation::Sum ? result + values[other] : std::max(result, values[other]);
+                result = fiber.operation == Operation::Sum ? result + values[other] : metal::max(result, values[other]);
             }
         }
         fiber.value = result;

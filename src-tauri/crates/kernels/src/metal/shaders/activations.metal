@@ -23,9 +23,9 @@ struct Silu {
     }
 };
 
-constant float SQRT_HALF = 0.70710678f;
-constant float SQRT_2_OVER_PI = 0.79788456f;
-constant float CUBE = 0.044715f;
+constant constexpr float SQRT_HALF = 0.70710678f;
+constant constexpr float SQRT_2_OVER_PI = 0.79788456f;
+constant constexpr float CUBE = 0.044715f;
 
 // The error function as `kernels::tanh` has it: a rational approximation on [-4, 4].
 METAL_FUNC float erf_of(float x) {

@@ -18,11 +18,11 @@ struct Attention {
     float softcap;
 };
 
-constant uint TILE_ROWS = 32;
-constant uint TILE_WIDTH = 33;
-constant uint ATTENTION_THREADS = 128;
+constant constexpr uint TILE_ROWS = 32;
+constant constexpr uint TILE_WIDTH = 33;
+constant constexpr uint ATTENTION_THREADS = 128;
 // Below any score, and finite: relaxed mathematics may assume that there are no infinities.
-constant float LOWEST_SCORE = -1.0e30f;
+constant constexpr float LOWEST_SCORE = -1.0e30f;
 
 // 32 elements of rows `row ..` of one head, from element `from` on; zeros beyond `end_row` and
 // beyond the head.
@@ -96,6 +96,7 @@ template <typename T, uint D>
     float largest[2];
     float sum[2];
     float result[2 * D / 8];
+    UNROLL
     for (uint i = 0; i < 2; ++i) {
         uint row = first + number / 8 + 16 * i;
         sees[i].x = row < end ? visible[2 * row] : 0;
@@ -103,12 +104,14 @@ template <typename T, uint D>
         largest[i] = LOWEST_SCORE;
         sum[i] = 0.0f;
     }
+    UNROLL
     for (uint i = 0; i < 2 * D / 8; ++i) {
         result[i] = 0.0f;
     }
 
     for (uint key = keys.x; key < keys.y; key += TILE_ROWS) {
         float scores[8];
+        UNROLL
         for (uint i = 0; i < 8; ++i) {
             scores[i] = 0.0f;
         }
@@ -118,8 +121,10 @@ template <typename T, uint D>
             load_head(k, key, keys.y, TILE_ROWS, key_heads, key_head, d, from, number, right);
             threadgroup_barrier(mem_flags::mem_threadgroup);
             for (uint at = 0; at < 32; ++at) {
+                UNROLL
                 for (uint i = 0; i < 2; ++i) {
                     float value = left[(number / 8 + 16 * i) * TILE_WIDTH + at];
+                    UNROLL
                     for (uint j = 0; j < 4; ++j) {
                         scores[4 * i + j] += value * right[(lane + 8 * j) * TILE_WIDTH + at];
                     }
@@ -129,8 +134,10 @@ template <typename T, uint D>
 
         // Every thread has read the tile of queries: their probabilities take its place.
         threadgroup_barrier(mem_flags::mem_threadgroup);
+        UNROLL
         for (uint i = 0; i < 2; ++i) {
             float highest = LOWEST_SCORE;
+            UNROLL
             for (uint j = 0; j < 4; ++j) {
                 uint at = key + lane + 8 * j;
                 float score = softcap(scores[4 * i + j] * options.scale, options.softcap);
@@ -141,6 +148,7 @@ template <typename T, uint D>
             float next = max(largest[i], largest_of_row(highest));
             float rescale = exp(largest[i] - next);
             float part = 0.0f;
+            UNROLL
             for (uint j = 0; j < 4; ++j) {
                 uint at = key + lane + 8 * j;
                 bool seen = at >= sees[i].x && at < sees[i].y;
@@ -150,11 +158,13 @@ template <typename T, uint D>
             }
             sum[i] = sum[i] * rescale + sum_of_row(part);
             largest[i] = next;
+            UNROLL
             for (uint j = 0; j < D / 8; ++j) {
                 result[i * (D / 8) + j] *= rescale;
             }
         }
 
+        UNROLL
         for (uint chunk = 0; chunk < D / 32; ++chunk) {
             if (chunk * 32 < d) {
                 if (chunk > 0) {
@@ -163,8 +173,10 @@ template <typename T, uint D>
                 load_head(v, key, keys.y, TILE_ROWS, key_heads, key_head, d, chunk * 32, number, right);
                 threadgroup_barrier(mem_flags::mem_threadgroup);
                 for (uint at = 0; at < TILE_ROWS; ++at) {
+                    UNROLL
                     for (uint i = 0; i < 2; ++i) {
                         float p = left[(number / 8 + 16 * i) * TILE_WIDTH + at];
+                        UNROLL
                         for (uint j = 0; j < 4; ++j) {
                             result[i * (D / 8) + chunk * 4 + j] += p * right[at * TILE_WIDTH + lane + 8 * j];
                         }
@@ -174,10 +186,12 @@ template <typename T, uint D>
         }
     }
 
+    UNROLL
     for (uint i = 0; i < 2; ++i) {
         uint row = first + number / 8 + 16 * i;
         if (row < end) {
             uint at = row * options.query_heads + head;
+            UNROLL
             for (uint j = 0; j < D / 8; ++j) {
                 uint element = lane + 8 * j;
                 if (element < d) {

@@ -62,6 +62,7 @@ template <typename T, uint D>
     float log_sum[2];
     float taken[2];
     float result[2 * D / 8];
+    UNROLL
     for (uint i = 0; i < 2; ++i) {
         uint row = first + number / 8 + 16 * i;
         uint at = row * options.query_heads + head;
@@ -70,6 +71,7 @@ template <typename T, uint D>
         log_sum[i] = row < end ? log_sum_exp[at] : 0.0f;
         taken[i] = row < end ? delta[at] : 0.0f;
     }
+    UNROLL
     for (uint i = 0; i < 2 * D / 8; ++i) {
         result[i] = 0.0f;
     }
@@ -77,6 +79,7 @@ template <typename T, uint D>
     for (uint key = keys.x; key < keys.y; key += TILE_ROWS) {
         float products[8];
         float dp[8];
+        UNROLL
         for (uint i = 0; i < 8; ++i) {
             products[i] = 0.0f;
             dp[i] = 0.0f;
@@ -89,8 +92,10 @@ template <typename T, uint D>
             load_head(v, key, keys.y, TILE_ROWS, key_heads, key_head, d, from, number, v_tile);
             threadgroup_barrier(mem_flags::mem_threadgroup);
             for (uint at = 0; at < 32; ++at) {
+                UNROLL
                 for (uint i = 0; i < 2; ++i) {
                     uint row = (number / 8 + 16 * i) * TILE_WIDTH + at;
+                    UNROLL
                     for (uint j = 0; j < 4; ++j) {
                         uint other = (lane + 8 * j) * TILE_WIDTH + at;
                         products[4 * i + j] += q_tile[row] * k_tile[other];
@@ -102,7 +107,9 @@ template <typename T, uint D>
 
         // Every thread has read the tile of queries: the gradient of the products takes its place.
         threadgroup_barrier(mem_flags::mem_threadgroup);
+        UNROLL
         for (uint i = 0; i < 2; ++i) {
+            UNROLL
             for (uint j = 0; j < 4; ++j) {
                 uint at = key + lane + 8 * j;
                 bool seen = at >= sees[i].x && at < sees[i].y;
@@ -112,6 +119,7 @@ template <typename T, uint D>
             }
         }
 
+        UNROLL
         for (uint chunk = 0; chunk < D / 32; ++chunk) {
             if (chunk * 32 < d) {
                 if (chunk > 0) {
@@ -120,8 +128,10 @@ template <typename T, uint D>
                 load_head(k, key, keys.y, TILE_ROWS, key_heads, key_head, d, chunk * 32, number, k_tile);
                 threadgroup_barrier(mem_flags::mem_threadgroup);
                 for (uint at = 0; at < TILE_ROWS; ++at) {
+                    UNROLL
                     for (uint i = 0; i < 2; ++i) {
                         float gradient = q_tile[(number / 8 + 16 * i) * TILE_WIDTH + at];
+                        UNROLL
                         for (uint j = 0; j < 4; ++j) {
                             result[i * (D / 8) + chunk * 4 + j] +=
                                 gradient * k_tile[at * TILE_WIDTH + lane + 8 * j];
@@ -132,10 +142,12 @@ template <typename T, uint D>
         }
     }
 
+    UNROLL
     for (uint i = 0; i < 2; ++i) {
         uint row = first + number / 8 + 16 * i;
         if (row < end) {
             uint at = (row * options.query_heads + head) * d;
+            UNROLL
             for (uint j = 0; j < D / 8; ++j) {
                 uint element = lane + 8 * j;
                 if (element < d) {
@@ -146,7 +158,7 @@ template <typename T, uint D>
     }
 }
 
-constant uint KEY_ROWS = 16;
+constant constexpr uint KEY_ROWS = 16;
 
 // 16 key rows of a key head over the query rows that may see them, one query head of its group
 // after the other. Eight threads share a key row; each has every eighth query of a tile of 32.
@@ -182,6 +194,7 @@ template <typename T, uint D>
 
     float dk_sums[D / 8];
     float dv_sums[D / 8];
+    UNROLL
     for (uint i = 0; i < D / 8; ++i) {
         dk_sums[i] = 0.0f;
         dv_sums[i] = 0.0f;
@@ -192,6 +205,7 @@ template <typename T, uint D>
         for (uint query = queries.x; query < queries.y; query += TILE_ROWS) {
             float products[4];
             float dp[4];
+            UNROLL
             for (uint j = 0; j < 4; ++j) {
                 products[j] = 0.0f;
                 dp[j] = 0.0f;
@@ -204,6 +218,7 @@ template <typename T, uint D>
                 load_head(d_o, query, queries.y, TILE_ROWS, options.query_heads, head, d, from, number, d_o_tile);
                 threadgroup_barrier(mem_flags::mem_threadgroup);
                 for (uint at = 0; at < 32; ++at) {
+                    UNROLL
                     for (uint j = 0; j < 4; ++j) {
                         uint other = (lane + 8 * j) * TILE_WIDTH + at;
                         products[j] += k_tile[own * TILE_WIDTH + at] * q_tile[other];
@@ -215,6 +230,7 @@ template <typename T, uint D>
             // Every thread has read the tiles of keys and values: the products' gradients and the
             // probabilities take their place.
             threadgroup_barrier(mem_flags::mem_threadgroup);
+            UNROLL
             for (uint j = 0; j < 4; ++j) {
                 uint at = query + lane + 8 * j;
                 bool seen = false;
@@ -231,6 +247,7 @@ template <typename T, uint D>
                 v_tile[own * TILE_WIDTH + lane + 8 * j] = p;
             }
 
+            UNROLL
             for (uint chunk = 0; chunk < D / 32; ++chunk) {
                 if (chunk * 32 < d) {
                     if (chunk > 0) {
@@ -243,6 +260,7 @@ template <typename T, uint D>
                     for (uint at = 0; at < TILE_ROWS; ++at) {
                         float gradient = k_tile[own * TILE_WIDTH + at];
                         float p = v_tile[own * TILE_WIDTH + at];
+                        UNROLL
                         for (uint j = 0; j < 4; ++j) {
                             uint other = at * TILE_WIDTH + lane + 8 * j;
                             dk_sums[chunk * 4 + j] += gradient * q_tile[other];
@@ -256,6 +274,7 @@ template <typename T, uint D>
 
     if (row < end) {
         uint at = (row * key_heads + key_head) * d;
+        UNROLL
         for (uint j = 0; j < D / 8; ++j) {
             uint element = lane + 8 * j;
             if (element < d) {

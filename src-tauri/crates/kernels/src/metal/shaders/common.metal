@@ -14,6 +14,11 @@ using namespace metal;
 #define INSTANTIATE_BFLOAT(name, function, ...)
 #endif
 
+// Before loops that index a thread's own arrays: only unrolled do these stay in registers.
+#ifndef UNROLL
+#define UNROLL _Pragma("clang loop unroll(full)")
+#endif
+
 // An instance for each type that activations are stored in.
 #define INSTANTIATE_STORED(name, function) \
     INSTANTIATE(name "_f32", function, float) \
@@ -27,7 +32,7 @@ using namespace metal;
     INSTANTIATE_BFLOAT(name "_bf16", function, bfloat, __VA_ARGS__)
 
 // Lanes of a SIMD group.
-constant uint LANES = 32;
+constant constexpr uint LANES = 32;
 
 // The sum over a threadgroup, in every thread; `shared` has a place for each of its SIMD groups.
 METAL_FUNC float group_sum(float value, threadgroup float* shared, uint lane, uint simdgroup, uint simdgroups) {

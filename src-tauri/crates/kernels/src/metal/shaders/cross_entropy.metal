@@ -15,7 +15,7 @@ struct Softmax {
 };
 
 // Below any score, and finite: relaxed mathematics may assume that there are no infinities.
-constant float LOWEST = -3.0e38f;
+constant constexpr float LOWEST = -3.0e38f;
 
 METAL_FUNC float score_of(float product, constant CrossEntropy& options) {
     return softcap(product * options.scale, options.softcap);

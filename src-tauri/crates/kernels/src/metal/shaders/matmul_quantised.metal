@@ -14,12 +14,12 @@ struct Matmul {
     float magnitude_mean;
 };
 
-constant uint TILE = 64;
-constant uint TILE_STRIDE = 65;
-constant uint DEPTH = 32;
-constant uint TILE_THREADS = 256;
+constant constexpr uint TILE = 64;
+constant constexpr uint TILE_STRIDE = 65;
+constant constexpr uint DEPTH = 32;
+constant constexpr uint TILE_THREADS = 256;
 // Elements of W that a thread widens at once: they share a byte's neighbours and most often a scale.
-constant uint RUN = 8;
+constant constexpr uint RUN = 8;
 
 // Values of a code of NF4 (appendix E of QLoRA; Dettmers et al., 2023).
 constant float NF4_VALUES[16] = {
@@ -42,6 +42,7 @@ METAL_FUNC void widen(Nf4 weight, uint row, uint column, thread float* to) {
     ulong start = ulong(row) * ulong(weight.inner) + ulong(column);
     ulong known = ~ulong(0);
     float magnitude = 0.0f;
+    UNROLL
     for (uint i = 0; i < RUN; ++i) {
         float value = 0.0f;
         if (column + i < weight.inner) {
@@ -73,6 +74,7 @@ struct Q8_0 {
 // A block: f16 scale, 32 signed bytes.
 METAL_FUNC void widen(Q8_0 weight, uint row, uint column, thread float* to) {
     if (column >= weight.inner) {
+        UNROLL
         for (uint i = 0; i < RUN; ++i) {
             to[i] = 0.0f;
         }
@@ -81,6 +83,7 @@ METAL_FUNC void widen(Q8_0 weight, uint row, uint column, thread float* to) {
     ulong block = ulong(row) * ulong(weight.inner / 32) + ulong(column / 32);
     device const uchar* bytes = weight.blocks + block * 34;
     float scale = half_at(bytes);
+    UNROLL
     for (uint i = 0; i < RUN; ++i) {
         int code = int(bytes[2 + column % 32 + i]);
         to[i] = scale * float(code < 128 ? code : code - 256);
@@ -96,6 +99,7 @@ struct Q4K {
 // 128 bytes of codes, two parts sharing 32 of them.
 METAL_FUNC void widen(Q4K weight, uint row, uint column, thread float* to) {
     if (column >= weight.inner) {
+        UNROLL
         for (uint i = 0; i < RUN; ++i) {
             to[i] = 0.0f;
         }
@@ -118,6 +122,7 @@ METAL_FUNC void widen(Q4K weight, uint row, uint column, thread float* to) {
     float minimum = half_at(bytes + 2) * float(minimum_step);
     device const uchar* codes = bytes + 16 + part / 2 * 32 + column % 32;
     uint shift = part % 2 * 4;
+    UNROLL
     for (uint i = 0; i < RUN; ++i) {
         to[i] = scale * float(uint(codes[i]) >> shift & 15u) - minimum;
     }
@@ -129,7 +134,9 @@ METAL_FUNC void add_products(
     for (uint depth = 0; depth < DEPTH; ++depth) {
         threadgroup const float* l = left + depth * TILE_STRIDE + number / 16;
         threadgroup const float* r = right + depth * TILE_STRIDE + number % 16;
+        UNROLL
         for (uint i = 0; i < 4; ++i) {
+            UNROLL
             for (uint j = 0; j < 4; ++j) {
                 sums[4 * i + j] += l[16 * i] * r[16 * j];
             }
@@ -156,8 +163,10 @@ template <typename T>
 METAL_FUNC void store(
     device T* y, uint row, uint end_row, uint column, uint width, uint accumulate, uint number,
     thread const float* sums) {
+    UNROLL
     for (uint i = 0; i < 4; ++i) {
         uint r = row + number / 16 + 16 * i;
+        UNROLL
         for (uint j = 0; j < 4; ++j) {
             uint c = column + number % 16 + 16 * j;
             if (r < end_row && c < width) {
@@ -176,6 +185,7 @@ METAL_FUNC void multiply(
     uint row = options.first_row + group.y * TILE;
     uint column = group.x * TILE;
     float sums[16];
+    UNROLL
     for (uint i = 0; i < 16; ++i) {
         sums[i] = 0.0f;
     }
@@ -187,10 +197,12 @@ METAL_FUNC void multiply(
         if (column + c < options.columns) {
             widen(weight, column + c, depth + d, run);
         } else {
+            UNROLL
             for (uint i = 0; i < RUN; ++i) {
                 run[i] = 0.0f;
             }
         }
+        UNROLL
         for (uint i = 0; i < RUN; ++i) {
             right[(d + i) * TILE_STRIDE + c] = run[i];
         }
@@ -208,6 +220,7 @@ METAL_FUNC void multiply_transposed(
     uint row = options.first_row + group.y * TILE;
     uint column = group.x * TILE;
     float sums[16];
+    UNROLL
     for (uint i = 0; i < 16; ++i) {
         sums[i] = 0.0f;
     }
@@ -219,10 +232,12 @@ METAL_FUNC void multiply_transposed(
         if (depth + d < options.columns) {
             widen(weight, depth + d, column + c, run);
         } else {
+            UNROLL
             for (uint i = 0; i < RUN; ++i) {
                 run[i] = 0.0f;
             }
         }
+        UNROLL
         for (uint i = 0; i < RUN; ++i) {
             right[d * TILE_STRIDE + c + i] = run[i];
         }

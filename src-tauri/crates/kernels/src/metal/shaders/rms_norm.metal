@@ -9,7 +9,7 @@ struct RmsNorm {
 };
 
 // Rows whose share of the weight's gradient one thread sums.
-constant uint ROWS_OF_PART = 64;
+constant constexpr uint ROWS_OF_PART = 64;
 
 template <typename T>
 METAL_FUNC float inverse_rms(
