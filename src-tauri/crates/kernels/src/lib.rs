@@ -61,7 +61,7 @@ pub use matmul::{Term, Transpose, matmul, matmul_add, matmul_sum, matmul_sum_add
 pub use noise::{NoiseKey, add_uniform_noise, dropout};
 pub use norm::squared_norm;
 pub use operand::Operand;
-pub use quantised::{GgmlType, Quantisation, QuantisedMatrix};
+pub use quantised::{GgmlType, Quantisation, QuantisedMatrix, QuantisedParts};
 pub use rms_norm::{rms_norm, rms_norm_backward};
 pub use rope::{Rotation, rope};
 pub use rows::{add_rows, row_products, scale_rows};

@@ -51,6 +51,39 @@ enum Elements {
     Ggml(Ggml),
 }
 
+/// What a [`QuantisedMatrix`] is made of, as a kernel for another device takes it.
+#[derive(Debug, Clone, Copy)]
+pub enum QuantisedParts<'a> {
+    /// An element is the code's value times its block's magnitude, which is `map[magnitudes[block]] ·
+    /// outer_magnitudes[block / 256] + mean`.
+    Nf4 {
+        /// Two elements a byte, the first in the upper half.
+        codes: &'a [u8],
+        /// A byte for each 64 elements.
+        magnitudes: &'a [u8],
+        /// One for each 256 magnitudes.
+        outer_magnitudes: &'a [f32],
+        /// Mean of the magnitudes.
+        mean: f32,
+        /// What a byte of `magnitudes` stands for.
+        map: &'a [f32; 256],
+    },
+    /// An element is its code times its row's magnitude, in steps of 1 / 127.
+    Int8 {
+        /// Row by row.
+        codes: &'a [i8],
+        /// Largest magnitude of each row.
+        magnitudes: &'a [f32],
+    },
+    /// Blocks as a GGUF file has them, row by row.
+    Ggml {
+        /// Their type.
+        ty: GgmlType,
+        /// Their bytes.
+        blocks: &'a [u8],
+    },
+}
+
 /// A frozen matrix `(rows, columns)` in few bits an element.
 #[derive(Clone)]
 pub struct QuantisedMatrix {
@@ -144,6 +177,15 @@ impl QuantisedMatrix {
             Elements::Nf4(elements) => elements.bytes(),
             Elements::Int8(elements) => elements.bytes(),
             Elements::Ggml(elements) => elements.bytes(),
+        }
+    }
+
+    /// What it is made of.
+    pub fn parts(&self) -> QuantisedParts<'_> {
+        match &self.elements {
+            Elements::Nf4(elements) => elements.parts(),
+            Elements::Int8(elements) => elements.parts(),
+            Elements::Ggml(elements) => elements.parts(),
         }
     }
 

@@ -6,6 +6,7 @@ mod dot;
 mod quantise;
 mod super_blocks;
 
+use super::QuantisedParts;
 use blocks::{Block, PART, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0};
 use candle_core::{Result, bail};
 use std::ops::Range;
@@ -224,6 +225,13 @@ impl Ggml {
 
     pub(super) fn ty(&self) -> GgmlType {
         self.ty
+    }
+
+    pub(super) fn parts(&self) -> QuantisedParts<'_> {
+        QuantisedParts::Ggml {
+            ty: self.ty,
+            blocks: &self.bytes,
+        }
     }
 
     pub(super) fn bytes(&self) -> usize {

@@ -1,6 +1,7 @@
 //! 8-bit integers with a magnitude for each row, as bitsandbytes' `int8_vectorwise_quant`. Where
 //! LLM.int8 rounds activations too, and spares outliers among them, ours stay f32.
 
+use super::QuantisedParts;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -39,6 +40,13 @@ impl Int8 {
             })
             .collect();
         Self { codes, magnitudes }
+    }
+
+    pub(super) fn parts(&self) -> QuantisedParts<'_> {
+        QuantisedParts::Int8 {
+            codes: &self.codes,
+            magnitudes: &self.magnitudes,
+        }
     }
 
     pub(super) fn bytes(&self) -> usize {

@@ -8,6 +8,7 @@
 #[cfg(target_arch = "x86_64")]
 mod vector;
 
+use super::QuantisedParts;
 use crate::adamw8bit::SIGNED;
 use rayon::prelude::*;
 use std::sync::LazyLock;
@@ -128,6 +129,16 @@ impl Nf4 {
 
     pub(super) fn bytes(&self) -> usize {
         self.codes.len() + self.magnitudes.len() + 4 * self.outer_magnitudes.len() + 4
+    }
+
+    pub(super) fn parts(&self) -> QuantisedParts<'_> {
+        QuantisedParts::Nf4 {
+            codes: &self.codes,
+            magnitudes: &self.magnitudes,
+            outer_magnitudes: &self.outer_magnitudes,
+            mean: self.offset,
+            map: &SIGNED.values,
+        }
     }
 
     fn magnitude(&self, block: usize) -> f32 {
