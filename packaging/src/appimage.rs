@@ -17,7 +17,11 @@ pub fn make(parts: &Parts, work: &Path, out: &Path) -> Result<PathBuf> {
     tree::check(parts, &appdir)?;
     let image = work.join("image.squashfs");
     squash(&appdir, &image)?;
-    let name = format!("Attune-{}-{}.AppImage", parts.version, parts.root.machine().name());
+    let name = format!(
+        "Attune-{}-{}.AppImage",
+        parts.version,
+        parts.root.machine().name()
+    );
     let whole = out.join(&name);
     let fresh = out.join(format!("{name}.new"));
     tree::make(out)?;
@@ -30,8 +34,17 @@ pub fn make(parts: &Parts, work: &Path, out: &Path) -> Result<PathBuf> {
 fn squash(appdir: &Path, image: &Path) -> Result<()> {
     let mut command = Command::new("mksquashfs");
     command.arg(appdir).arg(image).args([
-        "-root-owned", "-noappend", "-no-xattrs", "-no-progress", "-quiet",
-        "-comp", "zstd", "-Xcompression-level", "15", "-b", "262144",
+        "-root-owned",
+        "-noappend",
+        "-no-xattrs",
+        "-no-progress",
+        "-quiet",
+        "-comp",
+        "zstd",
+        "-Xcompression-level",
+        "15",
+        "-b",
+        "262144",
     ]);
     tree::run(&mut command)
 }
@@ -44,20 +57,33 @@ pub fn join(runtime: &Path, image: &Path, to: &Path) -> Result<()> {
     // Other tools look for the image where the ELF file ends.
     let end = elf::end(&head)?;
     if end != head.len() as u64 {
-        return Err(Error::new(format!("{} has {} bytes and ends at {end}", runtime.display(), head.len())));
+        return Err(Error::new(format!(
+            "{} has {} bytes and ends at {end}",
+            runtime.display(),
+            head.len()
+        )));
     }
     let mut behind = File::open(image).at("cannot read", image)?;
     let payload = Payload::of(&mut behind, 0).at("cannot read", image)?;
-    let payload = Payload { offset: end, ..payload };
+    let payload = Payload {
+        offset: end,
+        ..payload
+    };
     let bytes = payload.to_bytes();
     if bytes.len() != length {
-        return Err(Error::new(format!("{} was made by another version", runtime.display())));
+        return Err(Error::new(format!(
+            "{} was made by another version",
+            runtime.display()
+        )));
     }
     head[place..place + length].copy_from_slice(&bytes);
     // "AI", type 2: what makes an ELF file an AppImage to desktops.
     head[8..11].copy_from_slice(b"AI\x02");
     fs::write(to, &head).at("cannot write", to)?;
-    let mut whole = OpenOptions::new().append(true).open(to).at("cannot write", to)?;
+    let mut whole = OpenOptions::new()
+        .append(true)
+        .open(to)
+        .at("cannot write", to)?;
     let mut image_file = File::open(image).at("cannot read", image)?;
     io::copy(&mut image_file, &mut whole).at("cannot write", to)?;
     whole.sync_all().at("cannot write", to)?;

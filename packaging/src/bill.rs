@@ -22,7 +22,12 @@ pub fn version(source: &Path) -> Result<String> {
         .take_while(|line| !line.starts_with('['))
         .find_map(|line| line.strip_prefix("version = \"")?.strip_suffix('"'))
         .map(str::to_owned)
-        .ok_or_else(|| Error::new(format!("{} names no version of the workspace", manifest.display())))
+        .ok_or_else(|| {
+            Error::new(format!(
+                "{} names no version of the workspace",
+                manifest.display()
+            ))
+        })
 }
 
 /// Writes `SHA256SUMS`, and beside each of `packages` its bill of materials and its provenance.
@@ -32,7 +37,11 @@ pub fn write(source: &Path, out: &Path, packages: &[PathBuf]) -> Result<String> 
     let mut sums = String::new();
     let mut said = String::new();
     for package in packages {
-        let name = package.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = package
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let digest = digest(package)?;
         let bill = bill_of(&name, &version, &digest, &components);
         let provenance = provenance(source, &name, &digest)?;
@@ -85,24 +94,39 @@ fn components(source: &Path) -> Result<Vec<Value>> {
         let file = source.join(name);
         fs::read_to_string(&file).at("cannot read", &file)
     };
-    let licences: Value = parsed("licences.json", &read("src-tauri/crates/studio/assets/licences.json")?)?;
+    let licences: Value = parsed(
+        "licences.json",
+        &read("src-tauri/crates/studio/assets/licences.json")?,
+    )?;
     let mut components = Vec::new();
     for package in read("Cargo.lock")?.split("[[package]]").skip(1) {
         let field = |name: &str| {
             package.lines().find_map(|line| {
-                line.strip_prefix(name)?.strip_prefix(" = \"")?.strip_suffix('"')
+                line.strip_prefix(name)?
+                    .strip_prefix(" = \"")?
+                    .strip_suffix('"')
             })
         };
         // Without a checksum it is one of ours.
-        let (Some(name), Some(version), Some(checksum)) = (field("name"), field("version"), field("checksum")) else {
+        let (Some(name), Some(version), Some(checksum)) =
+            (field("name"), field("version"), field("checksum"))
+        else {
             continue;
         };
-        components.push(component("cargo", name, version, licence(&licences, name), &json!([{ "alg": "SHA-256", "content": checksum }])));
+        components.push(component(
+            "cargo",
+            name,
+            version,
+            licence(&licences, name),
+            &json!([{ "alg": "SHA-256", "content": checksum }]),
+        ));
     }
     let lock: Value = parsed("package-lock.json", &read("package-lock.json")?)?;
     for (path, package) in lock["packages"].as_object().into_iter().flatten() {
         // What only builds and tests is not in the package, but the pages are made of some of it.
-        let Some((_, name)) = path.rsplit_once("node_modules/") else { continue };
+        let Some((_, name)) = path.rsplit_once("node_modules/") else {
+            continue;
+        };
         let version = package["version"].as_str().unwrap_or_default();
         let hashes: Vec<Value> = package["integrity"]
             .as_str()
@@ -111,12 +135,24 @@ fn components(source: &Path) -> Result<Vec<Value>> {
             .map(|bytes| json!({ "alg": "SHA-512", "content": hex(&bytes) }))
             .into_iter()
             .collect();
-        components.push(component("npm", name, version, package["license"].as_str(), &json!(hashes)));
+        components.push(component(
+            "npm",
+            name,
+            version,
+            package["license"].as_str(),
+            &json!(hashes),
+        ));
     }
     Ok(components)
 }
 
-fn component(kind: &str, name: &str, version: &str, licence: Option<&str>, hashes: &Value) -> Value {
+fn component(
+    kind: &str,
+    name: &str,
+    version: &str,
+    licence: Option<&str>,
+    hashes: &Value,
+) -> Value {
     let name_in_url = name.replace('@', "%40");
     let mut component = json!({
         "type": "library",
@@ -186,14 +222,21 @@ fn provenance(source: &Path, name: &str, digest: &str) -> Result<Value> {
 }
 
 fn git(source: &Path, arguments: &[&str]) -> Option<String> {
-    let output = Command::new("git").arg("-C").arg(source).args(arguments).output().ok()?;
+    let output = Command::new("git")
+        .arg("-C")
+        .arg(source)
+        .args(arguments)
+        .output()
+        .ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| text.trim().to_owned())
 }
 
 fn tool(name: &str) -> Option<String> {
     let output = Command::new(name).arg("--version").output().ok()?;
-    String::from_utf8(output.stdout).ok().map(|text| text.trim().to_owned())
+    String::from_utf8(output.stdout)
+        .ok()
+        .map(|text| text.trim().to_owned())
 }
 
 #[cfg(test)]
@@ -209,13 +252,25 @@ mod tests {
     #[test]
     fn a_bill_has_every_locked_crate_with_its_hash() {
         let components = components(&source()).unwrap();
-        let find = |name: &str| components.iter().find(|component| component["name"] == name).unwrap();
+        let find = |name: &str| {
+            components
+                .iter()
+                .find(|component| component["name"] == name)
+                .unwrap()
+        };
         let candle = find("candle-core");
         assert_eq!(candle["hashes"][0]["content"].as_str().unwrap().len(), 64);
-        assert!(candle["licenses"][0]["expression"].as_str().unwrap().contains("Apache-2.0"));
+        assert!(
+            candle["licenses"][0]["expression"]
+                .as_str()
+                .unwrap()
+                .contains("Apache-2.0")
+        );
         let svelte = find("svelte");
         assert_eq!(svelte["hashes"][0]["content"].as_str().unwrap().len(), 128);
-        let ours = components.iter().any(|component| component["name"] == "attune-engine");
+        let ours = components
+            .iter()
+            .any(|component| component["name"] == "attune-engine");
         assert!(!ours && components.len() > 500, "{}", components.len());
     }
 
@@ -227,8 +282,12 @@ mod tests {
         write(&source(), folder.path(), std::slice::from_ref(&package)).unwrap();
         let sums = fs::read_to_string(folder.path().join("SHA256SUMS")).unwrap();
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert!(sums.contains(&format!("{abc}  attune_1_amd64.deb\n")), "{sums}");
-        let text = fs::read_to_string(folder.path().join("attune_1_amd64.deb.provenance.json")).unwrap();
+        assert!(
+            sums.contains(&format!("{abc}  attune_1_amd64.deb\n")),
+            "{sums}"
+        );
+        let text =
+            fs::read_to_string(folder.path().join("attune_1_amd64.deb.provenance.json")).unwrap();
         let statement: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(statement["subject"][0]["digest"]["sha256"], abc);
         assert!(statement["predicate"]["buildDefinition"]["resolvedDependencies"][0]["digest"]["gitCommit"].is_string());

@@ -24,7 +24,11 @@ pub const CHOSEN: &str = "ATTUNE_UNPACKED";
 /// Where versions are kept.
 pub fn folder() -> Result<PathBuf> {
     let set = |name| env::var_os(name).filter(|value| !value.is_empty());
-    let absolute = |name| set(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let absolute = |name| {
+        set(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
     absolute(CHOSEN)
         .or_else(|| Some(absolute("XDG_CACHE_HOME")?.join("attune/appimage")))
         .or_else(|| Some(absolute("HOME")?.join(".cache/attune/appimage")))
@@ -71,7 +75,11 @@ pub fn unpacked(folder: &Path, file: &mut File, payload: &Payload) -> Result<Pat
     if let Err(refusal) = placed {
         let _ = fs::remove_dir_all(&partial);
         let full = self::free(folder).is_some_and(|free| free < needed);
-        return Err(if full { no_room(folder, needed, None) } else { refusal });
+        return Err(if full {
+            no_room(folder, needed, None)
+        } else {
+            refusal
+        });
     }
     Ok(here)
 }
@@ -99,7 +107,9 @@ fn sweep(folder: &Path, name: &str) {
         if !path.is_dir() {
             continue;
         }
-        let left = path.extension().is_some_and(|end| end == "partial" || end == "removed");
+        let left = path
+            .extension()
+            .is_some_and(|end| end == "partial" || end == "removed");
         if left {
             let _ = fs::remove_dir_all(path);
         } else if !path.ends_with(name) && is_version(&path) && is_unused(&path) {
@@ -167,19 +177,26 @@ fn free(folder: &Path) -> Option<u64> {
 }
 
 fn unwritable(path: &Path, source: &io::Error) -> Error {
-    Error::new(format!("cannot write {}, where Attune unpacks itself: {source}", path.display()))
-        .hint(format!(
-            "Set {CHOSEN} to a folder that you may write to, on a disk from which programs may start."
-        ))
+    Error::new(format!(
+        "cannot write {}, where Attune unpacks itself: {source}",
+        path.display()
+    ))
+    .hint(format!(
+        "Set {CHOSEN} to a folder that you may write to, on a disk from which programs may start."
+    ))
 }
 
 fn no_room(folder: &Path, needed: u64, free: Option<u64>) -> Error {
     const MEGABYTE: u64 = 1_000_000;
-    let there = free.map_or(String::new(), |free| format!(", and {} are free", free / MEGABYTE));
+    let there = free.map_or(String::new(), |free| {
+        format!(", and {} are free", free / MEGABYTE)
+    });
     Error::new(format!(
         "there is no room to unpack Attune into {}: it takes {} MB{there}",
         folder.display(),
         needed.div_ceil(MEGABYTE)
     ))
-    .hint(format!("Free some, or set {CHOSEN} to a folder on another disk."))
+    .hint(format!(
+        "Free some, or set {CHOSEN} to a folder on another disk."
+    ))
 }

@@ -22,7 +22,10 @@ const PACKAGES: [(&str, &str); 14] = [
     ("libglib-2.0.so.0", "libglib2.0-0"),
     ("libgobject-2.0.so.0", "libglib2.0-0"),
     ("libgtk-3.so.0", "libgtk-3-0"),
-    ("libjavascriptcoregtk-4.1.so.0", "libjavascriptcoregtk-4.1-0"),
+    (
+        "libjavascriptcoregtk-4.1.so.0",
+        "libjavascriptcoregtk-4.1-0",
+    ),
     ("libsoup-3.0.so.0", "libsoup-3.0-0"),
     ("libstdc++.so.6", "libstdc++6"),
     ("libwebkit2gtk-4.1.so.0", "libwebkit2gtk-4.1-0"),
@@ -36,13 +39,21 @@ pub fn make(parts: &Parts, work: &Path, out: &Path) -> Result<PathBuf> {
     tree::check(parts, &folder)?;
     let programs = tree::NAMES.map(|name| parts.programs.join(name));
     let machine = parts.root.machine().debian();
-    let control = control(&parts.version, machine, &depends(&programs)?, size(&folder)?);
+    let control = control(
+        &parts.version,
+        machine,
+        &depends(&programs)?,
+        size(&folder)?,
+    );
     write(&folder.join("DEBIAN/control"), &control)?;
     tree::make(out)?;
     let whole = out.join(format!("attune_{}_{machine}.deb", parts.version));
     let fresh = whole.with_extension("deb.new");
     let mut build = Command::new("dpkg-deb");
-    build.args(["--root-owner-group", "-Zxz", "--build"]).arg(&folder).arg(&fresh);
+    build
+        .args(["--root-owner-group", "-Zxz", "--build"])
+        .arg(&folder)
+        .arg(&fresh);
     tree::run(&mut build)?;
     fs::rename(&fresh, &whole).at("cannot make", &whole)?;
     Ok(whole)
@@ -61,8 +72,11 @@ fn depends(programs: &[PathBuf]) -> Result<BTreeSet<String>> {
                 Some((_, package)) => depends.insert((*package).to_owned()),
                 None if Source::of(&name) == Source::System => false,
                 None => {
-                    return Err(Error::new(format!("{} needs {name}, whose package is not known", program.display()))
-                        .hint("Add it to PACKAGES in packaging/src/deb.rs; `dpkg -S` knows it."));
+                    return Err(Error::new(format!(
+                        "{} needs {name}, whose package is not known",
+                        program.display()
+                    ))
+                    .hint("Add it to PACKAGES in packaging/src/deb.rs; `dpkg -S` knows it."));
                 }
             };
         }
@@ -113,8 +127,15 @@ mod tests {
     fn what_a_program_links_becomes_what_its_package_depends_on() {
         let depends = depends(&[std::env::current_exe().unwrap()]).unwrap();
         assert!(depends.contains("libgcc-s1"), "{depends:?}");
-        assert!(depends.iter().any(|package| package.starts_with("libc6 (>= 2.")), "{depends:?}");
+        assert!(
+            depends
+                .iter()
+                .any(|package| package.starts_with("libc6 (>= 2.")),
+            "{depends:?}"
+        );
         let text = control("1.2.3", "arm64", &depends, 4);
-        assert!(text.contains("\nDepends: libc6 (>= 2.") && text.contains("\nArchitecture: arm64\n"));
+        assert!(
+            text.contains("\nDepends: libc6 (>= 2.") && text.contains("\nArchitecture: arm64\n")
+        );
     }
 }

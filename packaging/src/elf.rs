@@ -34,7 +34,9 @@ pub fn read(path: &Path) -> Result<Option<Elf>> {
         return Ok(None);
     }
     let parsed = parse(&bytes);
-    parsed.map(Some).map_err(|error| Error::new(format!("{} is broken: {error}", path.display())))
+    parsed
+        .map(Some)
+        .map_err(|error| Error::new(format!("{} is broken: {error}", path.display())))
 }
 
 fn parse(bytes: &[u8]) -> read::Result<Elf> {

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::system::{FALLBACK, Machine, PROGRAMS};
@@ -15,10 +16,23 @@ pub fn of(appdir: &Path, root: &Path) -> Vec<(&'static str, OsString)> {
     let mut variables = vec![
         ("LD_LIBRARY_PATH", library_path(appdir, root)),
         ("GIO_MODULE_DIR", path("gio/modules")),
-        ("GDK_PIXBUF_MODULE_FILE", path("gdk-pixbuf-2.0/2.10.0/loaders.cache")),
+        (
+            "GDK_PIXBUF_MODULE_FILE",
+            path("gdk-pixbuf-2.0/2.10.0/loaders.cache"),
+        ),
         ("GTK_IM_MODULE_FILE", path("gtk-3.0/3.0.0/immodules.cache")),
-        ("GSETTINGS_SCHEMA_DIR", usr.join("share/glib-2.0/schemas").into_os_string()),
-        ("XDG_DATA_DIRS", joined(&[usr.join("share")], "XDG_DATA_DIRS", "/usr/local/share:/usr/share")),
+        (
+            "GSETTINGS_SCHEMA_DIR",
+            usr.join("share/glib-2.0/schemas").into_os_string(),
+        ),
+        (
+            "XDG_DATA_DIRS",
+            joined(
+                &[usr.join("share")],
+                "XDG_DATA_DIRS",
+                "/usr/local/share:/usr/share",
+            ),
+        ),
         // The system's modules were made for the system's GTK and GStreamer.
         ("GTK_EXE_PREFIX", usr.clone().into_os_string()),
         ("GTK_PATH", path("gtk-3.0")),
@@ -29,6 +43,19 @@ pub fn of(appdir: &Path, root: &Path) -> Vec<(&'static str, OsString)> {
     if !fonts && env::var_os("FONTCONFIG_FILE").is_none() {
         let own = usr.join("share/attune/fonts.conf");
         variables.push(("FONTCONFIG_FILE", own.into_os_string()));
+    }
+    let vendors = ["usr/share/glvnd/egl_vendor.d", "etc/glvnd/egl_vendor.d"];
+    let draws = vendors.iter().any(|folder| {
+        fs::read_dir(root.join(folder)).is_ok_and(|mut entries| entries.next().is_some())
+    });
+    if !draws {
+        let own = appdir.join(PROGRAMS).join(FALLBACK);
+        variables.push((
+            "__EGL_VENDOR_LIBRARY_DIRS",
+            own.join("egl_vendor.d").into_os_string(),
+        ));
+        variables.push(("LIBGL_DRIVERS_PATH", own.join("dri").into_os_string()));
+        variables.push(("LIBGL_ALWAYS_SOFTWARE", "1".into()));
     }
     variables
 }
@@ -58,8 +85,6 @@ pub fn joined(folders: &[PathBuf], name: &str, usual: &str) -> OsString {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
-    use std::fs;
-
     use super::*;
 
     fn value(variables: &[(&str, OsString)], name: &str) -> Option<String> {
@@ -82,6 +107,19 @@ mod tests {
         let fallback = Path::new("/app/usr/lib/attune/fallback");
         assert!(place(&own) == 0 && place(fallback) == paths.len() - 1);
         assert!((1..paths.len() - 1).contains(&place(&system)));
+    }
+
+    /// A processor's imitation must never stand in front of a driver.
+    #[test]
+    fn the_imitated_graphics_are_for_systems_without_any() {
+        let root = tempfile::tempdir().unwrap();
+        let found = |root: &Path| value(&of(Path::new("/app"), root), "LIBGL_ALWAYS_SOFTWARE");
+        assert_eq!(found(root.path()).as_deref(), Some("1"));
+        let vendors = root.path().join("etc/glvnd/egl_vendor.d");
+        fs::create_dir_all(&vendors).unwrap();
+        assert_eq!(found(root.path()).as_deref(), Some("1"), "an empty folder");
+        fs::write(vendors.join("10_nvidia.json"), "{}").unwrap();
+        assert_eq!(found(root.path()), None);
     }
 
     #[test]

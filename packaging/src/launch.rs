@@ -180,14 +180,23 @@ mod tests {
             (program, arguments)
         };
         let list = words(&["list"]);
-        assert_eq!(called("/usr/bin/attune", false, &["list"]), (Program::Terminal, list.clone()));
-        assert_eq!(called("attune", true, &["cli"]), (Program::Terminal, words(&["cli"])));
+        assert_eq!(
+            called("/usr/bin/attune", false, &["list"]),
+            (Program::Terminal, list.clone())
+        );
+        assert_eq!(
+            called("attune", true, &["cli"]),
+            (Program::Terminal, words(&["cli"]))
+        );
         assert_eq!(
             called("./Attune-x86_64.AppImage", true, &["cli", "list"]),
             (Program::Terminal, list)
         );
         // A file of that name, imported by the installed program.
-        assert_eq!(called("attune-desktop", false, &["cli"]), (Program::Window, words(&["cli"])));
+        assert_eq!(
+            called("attune-desktop", false, &["cli"]),
+            (Program::Window, words(&["cli"]))
+        );
         assert_eq!(called("AppRun", true, &[]), (Program::Window, words(&[])));
     }
 
@@ -196,7 +205,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
         let refuses = |_: &Path| Err("no driver".to_owned());
-        let alone = choose(path, Program::Terminal, None, |_| panic!("there is none to try"));
+        let alone = choose(path, Program::Terminal, None, |_| {
+            panic!("there is none to try")
+        });
         assert_eq!((alone.program, alone.reason), (path.join("attune"), None));
 
         fs::write(path.join("attune-cuda"), "").unwrap();
@@ -207,7 +218,10 @@ mod tests {
         };
         assert_eq!(with(None, |_| Ok(())), ("attune-cuda".into(), None));
         assert_eq!(with(Some("cuda"), |_| Ok(())), ("attune-cuda".into(), None));
-        assert_eq!(with(None, refuses), ("attune".into(), Some("no driver".into())));
+        assert_eq!(
+            with(None, refuses),
+            ("attune".into(), Some("no driver".into()))
+        );
         let forced = with(Some("CPU"), |_| panic!("it must not be tried"));
         assert_eq!(forced.0, "attune");
         // Only the terminal program has a second build here.
@@ -218,7 +232,13 @@ mod tests {
     #[test]
     fn files_keep_their_place_and_options_and_addresses_stay() {
         let given = words(&["a b.jsonl", "/data/x.csv", "--version", "file:///x.csv", ""]);
-        let expected = ["/home/ada/a b.jsonl", "/data/x.csv", "--version", "file:///x.csv", ""];
+        let expected = [
+            "/home/ada/a b.jsonl",
+            "/data/x.csv",
+            "--version",
+            "file:///x.csv",
+            "",
+        ];
         assert_eq!(absolute(given, Path::new("/home/ada")), words(&expected));
     }
 

@@ -20,22 +20,67 @@ pub enum Source {
 
 /// glibc and its loader. A star stands for any ending.
 const SYSTEM: &[&str] = &[
-    "ld-linux*", "libc", "libm", "libdl", "libpthread", "librt", "libresolv", "libutil", "libanl",
-    "libnss_*", "libthread_db", "libmvec", "libBrokenLocale",
+    "ld-linux*",
+    "libc",
+    "libm",
+    "libdl",
+    "libpthread",
+    "librt",
+    "libresolv",
+    "libutil",
+    "libanl",
+    "libnss_*",
+    "libthread_db",
+    "libmvec",
+    "libBrokenLocale",
 ];
 
 /// Drivers, their dispatchers and what drivers load; the display's protocols; fonts, which are set
 /// up by the system's files.
 const SYSTEM_FIRST: &[&str] = &[
-    "libGL*", "libEGL*", "libOpenGL*", "libglapi", "libgbm", "libdrm*", "libva*", "libvulkan*",
-    "libX*", "libxcb*", "libxshmfence", "libxkbcommon*", "libICE", "libSM", "libwayland-*",
-    "libfontconfig", "libfreetype", "libexpat", "libz", "libzstd", "libelf", "libstdc++",
-    "libgcc_s", "libasound", "libpulse*", "libpipewire-*", "libjack*", "libusb-*", "libudev",
-    "libsystemd", "libgpg-error",
+    "libGL*",
+    "libEGL*",
+    "libOpenGL*",
+    "libglapi",
+    "libgbm",
+    "libdrm*",
+    "libva*",
+    "libvulkan*",
+    "libLLVM*",
+    "libsensors",
+    "libX*",
+    "libxcb*",
+    "libxshmfence",
+    "libxkbcommon*",
+    "libICE",
+    "libSM",
+    "libwayland-*",
+    "libfontconfig",
+    "libfreetype",
+    "libexpat",
+    "libz",
+    "libzstd",
+    "libelf",
+    "libstdc++",
+    "libgcc_s",
+    "libasound",
+    "libpulse*",
+    "libpipewire-*",
+    "libjack*",
+    "libusb-*",
+    "libudev",
+    "libsystemd",
+    "libgpg-error",
 ];
 
 /// CUDA comes with the driver and its toolkit, or the CUDA build is not started.
-const CUDA: &[&str] = &["libcuda", "libcublas*", "libcurand", "libnvrtc*", "libcudart*"];
+const CUDA: &[&str] = &[
+    "libcuda",
+    "libcublas*",
+    "libcurand",
+    "libnvrtc*",
+    "libcudart*",
+];
 
 impl Source {
     /// Of the library called `name`.
@@ -62,7 +107,9 @@ pub fn closure(root: &Root, files: &[PathBuf]) -> Result<BTreeMap<String, (Sourc
     let mut found = BTreeMap::new();
     let mut pending: VecDeque<PathBuf> = files.iter().cloned().collect();
     while let Some(file) = pending.pop_front() {
-        let Some(elf) = elf::read(&file)? else { continue };
+        let Some(elf) = elf::read(&file)? else {
+            continue;
+        };
         if elf.machine != Some(root.machine()) {
             return Err(Error::new(format!(
                 "{} is no program or library for {}",
@@ -90,13 +137,38 @@ mod tests {
 
     #[test]
     fn drivers_are_the_systems_and_webkit_is_ours() {
-        for name in ["libc.so.6", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1", "libm.so.6", "libpthread.so.0", "libcublasLt.so.12"] {
+        for name in [
+            "libc.so.6",
+            "ld-linux-x86-64.so.2",
+            "ld-linux-aarch64.so.1",
+            "libm.so.6",
+            "libpthread.so.0",
+            "libcublasLt.so.12",
+        ] {
             assert_eq!(Source::of(name), Source::System, "{name}");
         }
-        for name in ["libGLX.so.0", "libEGL.so.1", "libX11-xcb.so.1", "libxcb-shm.so.0", "libwayland-client.so.0", "libz.so.1", "libstdc++.so.6", "libdrm.so.2"] {
+        for name in [
+            "libGLX.so.0",
+            "libEGL.so.1",
+            "libX11-xcb.so.1",
+            "libxcb-shm.so.0",
+            "libwayland-client.so.0",
+            "libz.so.1",
+            "libstdc++.so.6",
+            "libdrm.so.2",
+        ] {
             assert_eq!(Source::of(name), Source::SystemFirst, "{name}");
         }
-        for name in ["libwebkit2gtk-4.1.so.0", "libcairo.so.2", "libmount.so.1", "libxml2.so.2", "libzip.so.4", "libcap.so.2", "libgtk-3.so.0", "libmanette-0.2.so.0"] {
+        for name in [
+            "libwebkit2gtk-4.1.so.0",
+            "libcairo.so.2",
+            "libmount.so.1",
+            "libxml2.so.2",
+            "libzip.so.4",
+            "libcap.so.2",
+            "libgtk-3.so.0",
+            "libmanette-0.2.so.0",
+        ] {
             assert_eq!(Source::of(name), Source::Package, "{name}");
         }
     }

@@ -73,7 +73,10 @@ impl Root {
     /// The library called `name` that a file in `origin` with these demands would be given.
     pub fn library(&self, name: &str, from: &Elf, origin: &Path) -> Result<PathBuf> {
         let named = from.search.iter().map(|folder| {
-            match folder.strip_prefix("$ORIGIN").or_else(|| folder.strip_prefix("${ORIGIN}")) {
+            match folder
+                .strip_prefix("$ORIGIN")
+                .or_else(|| folder.strip_prefix("${ORIGIN}"))
+            {
                 Some(below) => PathBuf::from(format!("{}{below}", origin.display())),
                 None => self.path.join(folder.trim_start_matches('/')),
             }
@@ -82,11 +85,16 @@ impl Root {
             .chain(self.machine.library_folders(&self.path))
             .filter_map(|folder| self.resolve(&folder.join(name)))
             .find(|file| {
-                elf::read(file).is_ok_and(|elf| elf.is_some_and(|elf| elf.machine == Some(self.machine)))
+                elf::read(file)
+                    .is_ok_and(|elf| elf.is_some_and(|elf| elf.machine == Some(self.machine)))
             })
             .ok_or_else(|| {
-                Error::new(format!("there is no {name} for {} in {}", self.machine.name(), self.path.display()))
-                    .hint("Install its package there.")
+                Error::new(format!(
+                    "there is no {name} for {} in {}",
+                    self.machine.name(),
+                    self.path.display()
+                ))
+                .hint("Install its package there.")
             })
     }
 }
@@ -114,7 +122,13 @@ mod tests {
         symlink("loop", path.join("loop")).unwrap();
         let root = Root::new(path, Machine::X86_64);
         let found = |below: &str| root.resolve(&root.join(below));
-        assert_eq!(found("lib/libx.so.1"), Some(path.join("usr/lib/far/libx.so.1.2")));
-        assert_eq!((found("outside"), found("loop"), found("nothing")), (None, None, None));
+        assert_eq!(
+            found("lib/libx.so.1"),
+            Some(path.join("usr/lib/far/libx.so.1.2"))
+        );
+        assert_eq!(
+            (found("outside"), found("loop"), found("nothing")),
+            (None, None, None)
+        );
     }
 }

@@ -39,13 +39,21 @@ pub struct Parts {
 pub fn lay(parts: &Parts, folder: &Path) -> Result<()> {
     let programs = folder.join(PROGRAMS);
     make(&programs)?;
-    copy(&parts.fronts.join("attune-launch"), &programs.join(LAUNCHER), 0o755)?;
+    copy(
+        &parts.fronts.join("attune-launch"),
+        &programs.join(LAUNCHER),
+        0o755,
+    )?;
     let bin = folder.join("usr/bin");
     make(&bin)?;
     for name in NAMES {
         copy(&parts.programs.join(name), &programs.join(name), 0o755)?;
         if let Some(cuda) = &parts.cuda {
-            copy(&cuda.join(name), &programs.join(format!("{name}{CUDA}")), 0o755)?;
+            copy(
+                &cuda.join(name),
+                &programs.join(format!("{name}{CUDA}")),
+                0o755,
+            )?;
         }
         link(&format!("../lib/attune/{LAUNCHER}"), &bin.join(name))?;
     }
@@ -67,9 +75,15 @@ pub fn lay(parts: &Parts, folder: &Path) -> Result<()> {
     }
     let scalable = share.join(format!("icons/hicolor/scalable/apps/{ID}.svg"));
     copy(&icons.join("attune.svg"), &scalable, 0o644)?;
-    copy(&parts.source.join("LICENSE"), &share.join("doc/attune/copyright"), 0o644)?;
+    copy(
+        &parts.source.join("LICENSE"),
+        &share.join("doc/attune/copyright"),
+        0o644,
+    )?;
     // What the crates inside ask to be told.
-    let licences = parts.source.join("src-tauri/crates/studio/assets/licences.json");
+    let licences = parts
+        .source
+        .join("src-tauri/crates/studio/assets/licences.json");
     copy(&licences, &share.join("doc/attune/licences.json"), 0o644)
 }
 
@@ -78,10 +92,15 @@ pub fn lay(parts: &Parts, folder: &Path) -> Result<()> {
 pub fn check(parts: &Parts, folder: &Path) -> Result<Option<(Glibc, PathBuf)>> {
     let mut newest = None;
     for file in files(folder)? {
-        let Some(elf) = elf::read(&file)? else { continue };
+        let Some(elf) = elf::read(&file)? else {
+            continue;
+        };
         if elf.machine != Some(parts.root.machine()) {
             let machine = parts.root.machine().name();
-            return Err(Error::new(format!("{} is not for {machine}", file.display())));
+            return Err(Error::new(format!(
+                "{} is not for {machine}",
+                file.display()
+            )));
         }
         if elf.glibc > newest.as_ref().map(|(glibc, _)| *glibc) {
             newest = elf.glibc.map(|glibc| (glibc, file));

@@ -64,8 +64,11 @@ fn start() -> Result<Error> {
         env::set_current_dir(&usr).at("cannot enter", &usr)?;
     }
     let refusal = command.envs(variables).args(arguments).exec();
-    Ok(Error::new(format!("cannot start {}: {refusal}", choice.program.display()))
-        .hint("Install Attune again, or download it again."))
+    Ok(Error::new(format!(
+        "cannot start {}: {refusal}",
+        choice.program.display()
+    ))
+    .hint("Install Attune again, or download it again."))
 }
 
 /// The same, with CUDA's libraries where its toolkit leaves them.
@@ -74,7 +77,9 @@ fn with_cuda(variables: &[(&'static str, OsString)]) -> Vec<(&'static str, OsStr
     let toolkit = env::var_os("CUDA_HOME").or_else(|| env::var_os("CUDA_PATH"));
     let folders = launch::cuda_folders(Path::new("/"), toolkit.as_deref());
     let set = variables.iter().find(|(name, _)| *name == NAME);
-    let set = set.map(|(_, value)| value.clone()).or_else(|| env::var_os(NAME));
+    let set = set
+        .map(|(_, value)| value.clone())
+        .or_else(|| env::var_os(NAME));
     let set = set.unwrap_or_default();
     let all: Vec<PathBuf> = env::split_paths(&set)
         .filter(|folder| !folder.as_os_str().is_empty())
@@ -92,6 +97,9 @@ fn with_cuda(variables: &[(&'static str, OsString)]) -> Vec<(&'static str, OsStr
 fn explain(choice: &Choice, device: Option<&str>) {
     let asked = device.is_some_and(|device| device.to_ascii_lowercase().starts_with("cuda"));
     if let (Some(reason), true) = (&choice.reason, asked) {
-        let _ = writeln!(io::stderr(), "The CUDA build does not start, so this is the CPU build: {reason}");
+        let _ = writeln!(
+            io::stderr(),
+            "The CUDA build does not start, so this is the CPU build: {reason}"
+        );
     }
 }

@@ -46,12 +46,15 @@ struct Given {
 
 impl Given {
     fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
-        let mut given = Self { options: Vec::new(), files: Vec::new() };
+        let mut given = Self {
+            options: Vec::new(),
+            files: Vec::new(),
+        };
         while let Some(argument) = arguments.next() {
             if let Some(name) = argument.strip_prefix("--") {
-                let value = arguments
-                    .next()
-                    .ok_or_else(|| Error::new(format!("--{name} is given without a value")).hint(HELP))?;
+                let value = arguments.next().ok_or_else(|| {
+                    Error::new(format!("--{name} is given without a value")).hint(HELP)
+                })?;
                 given.options.push((name.to_owned(), value.into()));
             } else {
                 given.files.push(argument.into());
@@ -87,10 +90,9 @@ fn run() -> Result<String> {
 fn pack(what: &str, given: &Given, source: PathBuf) -> Result<String> {
     let machine = match given.option("machine") {
         None => Machine::HERE,
-        Some(name) => name
-            .to_str()
-            .and_then(Machine::parse)
-            .ok_or_else(|| Error::new(format!("{} is no machine to pack for", name.display())).hint(HELP))?,
+        Some(name) => name.to_str().and_then(Machine::parse).ok_or_else(|| {
+            Error::new(format!("{} is no machine to pack for", name.display())).hint(HELP)
+        })?,
     };
     let parts = Parts {
         version: bill::version(&source)?,
@@ -117,5 +119,9 @@ fn pack(what: &str, given: &Given, source: PathBuf) -> Result<String> {
         let name = file.file_name().unwrap_or_default().display();
         format!("; needs glibc {major}.{minor} (for {name})")
     });
-    Ok(format!("{} ({:.1} MB{floor})\n", package.display(), bytes as f64 / 1e6))
+    Ok(format!(
+        "{} ({:.1} MB{floor})\n",
+        package.display(),
+        bytes as f64 / 1e6
+    ))
 }

@@ -65,9 +65,13 @@ fn run() -> Result<()> {
             let only = arguments.get(1).and_then(|path| path.to_str());
             extract(file, &payload, only)
         }
-        Some(other) if other.starts_with("--appimage-") && other != "--appimage-extract-and-run" => {
-            Err(Error::new(format!("`{other}` is nothing this AppImage can do"))
-                .hint("It mounts nothing; --appimage-help lists what it can."))
+        Some(other)
+            if other.starts_with("--appimage-") && other != "--appimage-extract-and-run" =>
+        {
+            Err(
+                Error::new(format!("`{other}` is nothing this AppImage can do"))
+                    .hint("It mounts nothing; --appimage-help lists what it can."),
+            )
         }
         _ => {
             if first == Some("--appimage-extract-and-run") {
@@ -89,7 +93,9 @@ fn payload() -> Option<Payload> {
 fn extract(file: File, payload: &Payload, only: Option<&str>) -> Result<()> {
     let folder = PathBuf::from("squashfs-root");
     if folder.exists() {
-        return Err(Error::new("squashfs-root exists already").hint("Remove it, or unpack elsewhere."));
+        return Err(
+            Error::new("squashfs-root exists already").hint("Remove it, or unpack elsewhere.")
+        );
     }
     Image::open(file, payload)?.unpack(&folder, only)?;
     say("squashfs-root\n")
