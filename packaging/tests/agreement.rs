@@ -20,9 +20,16 @@ fn json(name: &str) -> Value {
 #[test]
 fn there_is_one_version() {
     let version = bill::version(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..")).unwrap();
-    assert_eq!(json("src-tauri/tauri.conf.json").get("version"), None, "Tauri takes Cargo's");
+    assert_eq!(
+        json("src-tauri/tauri.conf.json").get("version"),
+        None,
+        "Tauri takes Cargo's"
+    );
     assert_eq!(json("package.json")["version"], *version);
-    assert_eq!(json("package-lock.json")["packages"][""]["version"], *version);
+    assert_eq!(
+        json("package-lock.json")["packages"][""]["version"],
+        *version
+    );
     assert_eq!(env!("CARGO_PKG_VERSION"), version);
     let metadata = read("packaging/linux/org.attune.studio.metainfo.xml");
     let newest = metadata.split("<release version=\"").nth(1).unwrap();
@@ -33,11 +40,18 @@ fn there_is_one_version() {
 #[test]
 fn desktops_offer_attune_for_what_it_imports() {
     let entry = read("packaging/linux/org.attune.studio.desktop");
-    let list = entry.lines().find_map(|line| line.strip_prefix("MimeType=")).unwrap();
+    let list = entry
+        .lines()
+        .find_map(|line| line.strip_prefix("MimeType="))
+        .unwrap();
     let linux: BTreeSet<&str> = list.split(';').filter(|kind| !kind.is_empty()).collect();
     let configuration = json("src-tauri/tauri.conf.json");
-    let associations = configuration["bundle"]["fileAssociations"].as_array().unwrap();
-    let kinds = associations.iter().map(|kind| kind["mimeType"].as_str().unwrap());
+    let associations = configuration["bundle"]["fileAssociations"]
+        .as_array()
+        .unwrap();
+    let kinds = associations
+        .iter()
+        .map(|kind| kind["mimeType"].as_str().unwrap());
     let mut mac: BTreeSet<&str> = kinds.collect();
     // The older name of JSON lines, which Linux still gives to files.
     mac.insert("application/x-ndjson");

@@ -32,7 +32,12 @@ impl Installed {
             let source = place.path("library.c");
             fs::write(&source, format!("int {entry}(void) {{ return 0; }}\n")).unwrap();
             let soname = format!("-Wl,-soname,{name}");
-            compile(&[&"-shared", &"-fPIC", &soname.as_str(), &"-o"], &libraries.join(name), &source, &[]);
+            compile(
+                &["-shared", "-fPIC", &soname, "-o"],
+                &libraries.join(name),
+                &source,
+                &[],
+            );
         }
         let linked: Vec<PathBuf> = LIBRARIES.iter().map(|name| libraries.join(name)).collect();
         place.program("attune-cuda", "cuda", &linked);
@@ -45,14 +50,23 @@ impl Installed {
 
     /// A program that says which build it is and what it was given.
     fn program(&self, name: &str, build: &str, linked: &[PathBuf]) {
-        let calls = if linked.is_empty() { "0" } else { "cuda() + cublas() + curand()" };
+        let calls = if linked.is_empty() {
+            "0"
+        } else {
+            "cuda() + cublas() + curand()"
+        };
         let source = self.path("program.c");
         let text = format!(
             "#include <stdio.h>\nint cuda(void); int cublas(void); int curand(void);\n\
              int main(int count, char **given) {{ printf(\"{build} %s %s\\n\", given[0], count > 1 ? given[1] : \"\"); return {calls}; }}\n"
         );
         fs::write(&source, text).unwrap();
-        compile(&[&"-o"], &self.path("usr/lib/attune").join(name), &source, linked);
+        compile(
+            &["-o"],
+            &self.path("usr/lib/attune").join(name),
+            &source,
+            linked,
+        );
     }
 
     fn start(&self, set: &[(&str, &str)]) -> (String, String) {
@@ -64,9 +78,9 @@ impl Installed {
     }
 }
 
-fn compile(flags: &[&dyn AsRef<std::ffi::OsStr>], to: &Path, source: &Path, linked: &[PathBuf]) {
+fn compile(flags: &[&str], to: &Path, source: &Path, linked: &[PathBuf]) {
     let mut command = Command::new("cc");
-    command.args(flags.iter().map(|flag| flag.as_ref())).arg(to).arg(source).args(linked);
+    command.args(flags).arg(to).arg(source).args(linked);
     assert!(command.status().unwrap().success());
 }
 
@@ -78,8 +92,15 @@ fn the_cuda_build_starts_where_its_libraries_are_and_else_the_cpu_build() {
     let driver = place.path("driver");
     let driver = driver.to_str().unwrap();
 
-    assert_eq!(place.start(&[]), (cpu.clone(), String::new()), "no driver is no news");
-    assert_eq!(place.start(&[("LD_LIBRARY_PATH", driver)]), (cuda.clone(), String::new()));
+    assert_eq!(
+        place.start(&[]),
+        (cpu.clone(), String::new()),
+        "no driver is no news"
+    );
+    assert_eq!(
+        place.start(&[("LD_LIBRARY_PATH", driver)]),
+        (cuda.clone(), String::new())
+    );
     let forced = place.start(&[("LD_LIBRARY_PATH", driver), ("ATTUNE_DEVICE", "cpu")]);
     assert_eq!(forced, (cpu.clone(), String::new()));
 
@@ -99,9 +120,17 @@ fn the_cuda_build_starts_where_its_libraries_are_and_else_the_cpu_build() {
     }
     let source = place.path("library.c");
     let to = place.path("toolkit/lib64/libcurand.so.10");
-    compile(&[&"-shared", &"-fPIC", &"-Wl,-soname,libcurand.so.10", &"-o"], &to, &source, &[]);
+    compile(
+        &["-shared", "-fPIC", "-Wl,-soname,libcurand.so.10", "-o"],
+        &to,
+        &source,
+        &[],
+    );
     let toolkit = place.path("toolkit");
-    assert_eq!(place.start(&[("CUDA_HOME", toolkit.to_str().unwrap())]).0, cuda);
+    assert_eq!(
+        place.start(&[("CUDA_HOME", toolkit.to_str().unwrap())]).0,
+        cuda
+    );
 }
 
 /// A program that is there and breaks off at once, as one whose driver is too old for it does.

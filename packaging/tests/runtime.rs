@@ -34,7 +34,9 @@ impl Place {
         fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
         std::os::unix::fs::symlink("usr/run", appdir.join("AppRun")).unwrap();
         // Larger than a block, so that it is cut, and than a pipe.
-        let large: Vec<u8> = (0..1_500_000_u32).map(|byte| (byte * byte >> 7) as u8).collect();
+        let large: Vec<u8> = (0..1_500_000_u32)
+            .map(|byte| (byte.wrapping_mul(byte) >> 7) as u8)
+            .collect();
         fs::write(appdir.join("usr/share/large"), large).unwrap();
         let image = self.path(&format!("{name}.squashfs"));
         let packed = Command::new("mksquashfs")
@@ -61,7 +63,9 @@ impl Place {
 
     fn versions(&self) -> Vec<PathBuf> {
         let folder = self.path("cache/attune/appimage");
-        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let entries = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
         let mut folders: Vec<PathBuf> = entries.filter(|path| path.is_dir()).collect();
         folders.sort();
         folders
@@ -84,14 +88,23 @@ fn it_unpacks_once_and_starts_what_is_inside_where_it_was_called() {
         file.display(),
         file.display()
     );
-    assert_eq!((text(&first), first.status.code()), (expected.clone(), Some(7)));
+    assert_eq!(
+        (text(&first), first.status.code()),
+        (expected.clone(), Some(7))
+    );
     let unpacked = place.versions();
     assert_eq!(unpacked.len(), 1);
     let there = fs::read(unpacked[0].join("usr/share/large")).unwrap();
-    assert_eq!(there, fs::read(place.path("App.AppImage.AppDir/usr/share/large")).unwrap());
+    assert_eq!(
+        there,
+        fs::read(place.path("App.AppImage.AppDir/usr/share/large")).unwrap()
+    );
     let marker = unpacked[0].join("marker");
     fs::write(&marker, "").unwrap();
-    let again = place.command(&file).args(["--appimage-extract-and-run", "a b", "--x"]).output();
+    let again = place
+        .command(&file)
+        .args(["--appimage-extract-and-run", "a b", "--x"])
+        .output();
     assert_eq!(text(&again.unwrap()), expected);
     assert!(marker.exists(), "it was unpacked again");
 }
@@ -103,7 +116,10 @@ fn what_was_lost_is_unpacked_again() {
     let file = place.pack("App.AppImage", "echo here");
     assert!(place.command(&file).status().unwrap().success());
     let large = place.versions()[0].join("usr/share/large");
-    for damage in [|path: &Path| fs::remove_file(path), |path: &Path| fs::write(path, "cut")] {
+    for damage in [
+        |path: &Path| fs::remove_file(path),
+        |path: &Path| fs::write(path, "cut"),
+    ] {
         damage(&large).unwrap();
         assert_eq!(text(&place.command(&file).output().unwrap()), "here\n");
         assert_eq!(fs::metadata(&large).unwrap().len(), 1_500_000);
@@ -144,11 +160,18 @@ fn a_new_version_removes_old_ones_that_nobody_runs() {
         .unwrap();
     let mut line = [0; 8];
     std::io::Read::read_exact(running.stdout.as_mut().unwrap(), &mut line).unwrap();
-    assert_eq!((place.versions().len(), left.exists(), others.exists()), (2, false, true));
+    assert_eq!(
+        (place.versions().len(), left.exists(), others.exists()),
+        (2, false, true)
+    );
 
     let new = place.pack("New.AppImage", "true && : new");
     assert!(place.command(&new).status().unwrap().success());
-    assert_eq!(place.versions().len(), 3, "the one that runs, the new one, and the photos");
+    assert_eq!(
+        place.versions().len(),
+        3,
+        "the one that runs, the new one, and the photos"
+    );
     drop(running.stdin.take());
     running.wait().unwrap();
     let newer = place.pack("Newer.AppImage", "true && : newer");
@@ -168,7 +191,11 @@ fn a_damaged_file_and_a_folder_that_cannot_be_written_are_refused_with_a_remedy(
     fs::set_permissions(&damaged, Permissions::from_mode(0o755)).unwrap();
     let refused = place.command(&damaged).output().unwrap();
     assert_eq!(refused.status.code(), Some(127));
-    assert!(text(&refused).contains("is damaged") && text(&refused).contains("SHA256SUMS"), "{}", text(&refused));
+    assert!(
+        text(&refused).contains("is damaged") && text(&refused).contains("SHA256SUMS"),
+        "{}",
+        text(&refused)
+    );
     assert!(place.versions().is_empty());
 
     let cut = place.path("Cut.AppImage");
@@ -177,9 +204,21 @@ fn a_damaged_file_and_a_folder_that_cannot_be_written_are_refused_with_a_remedy(
     assert!(text(&place.command(&cut).output().unwrap()).contains("is damaged"));
 
     fs::write(place.path("file"), "").unwrap();
-    let refused = place.command(&file).env("ATTUNE_UNPACKED", place.path("file/below")).output().unwrap();
-    assert!(text(&refused).contains("hint: Set ATTUNE_UNPACKED"), "{}", text(&refused));
-    let homeless = place.command(&file).env_remove("XDG_CACHE_HOME").output().unwrap();
+    let refused = place
+        .command(&file)
+        .env("ATTUNE_UNPACKED", place.path("file/below"))
+        .output()
+        .unwrap();
+    assert!(
+        text(&refused).contains("hint: Set ATTUNE_UNPACKED"),
+        "{}",
+        text(&refused)
+    );
+    let homeless = place
+        .command(&file)
+        .env_remove("XDG_CACHE_HOME")
+        .output()
+        .unwrap();
     assert!(text(&homeless).contains("HOME is not set"));
 }
 
