@@ -7,8 +7,10 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # examples come along because they share the features that tests ask of the dependencies.
 CARGO_BUILD := cargo build --workspace --bins --examples --locked
 CARGO_TEST := cargo test --workspace --locked
+# A workspace of its own, with results of its own: see packaging/Cargo.toml.
+PACKAGING := cd packaging && CARGO_TARGET_DIR=$(abspath $(TARGET))/packaging cargo
 
-.PHONY: help setup-dev pages build run wave demo test test-unit test-ui test-window lint bench bench-memory fuzz starter-model generated screenshots
+.PHONY: help setup-dev pages build run wave demo test test-unit test-ui test-window lint bench bench-memory fuzz package starter-model generated screenshots
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -40,7 +42,11 @@ test: lint test-unit test-ui test-window ## Everything this machine can run
 
 test-unit: pages ## Unit, process, parity and fault tests, of the crates and of the pages
 	$(CARGO_TEST)
+	@if [ "$$(uname -s)" = Linux ]; then $(PACKAGING) test --locked; fi
 	npm run --silent test:unit
+
+package: pages ## An AppImage and a .deb of this machine's programs, in target/package
+	packaging/make-package
 
 test-ui: pages ## Every page in Chromium on the in-memory backend, with axe
 	npx playwright test
@@ -53,6 +59,7 @@ test-window: build ## The real window under a screen of its own: first run, drag
 lint: pages ## Formatting, clippy and svelte-check, warnings refused
 	cargo fmt --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	@if [ "$$(uname -s)" = Linux ]; then ($(PACKAGING) fmt --check) && $(PACKAGING) clippy --all-targets --locked -- -D warnings; fi
 	npm run --silent check
 
 bench: pages ## LoRA steps beside transformers + PEFT, answers beside llama.cpp, written to docs/performance.md
