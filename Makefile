@@ -8,7 +8,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 CARGO_BUILD := cargo build --workspace --bins --examples --locked
 CARGO_TEST := cargo test --workspace --locked
 
-.PHONY: help setup-dev pages build run wave demo test test-unit test-ui test-window lint bench bench-memory fuzz starter-model generated screenshots
+.PHONY: help setup-dev pages build run wave demo test test-unit test-ui test-window lint check-macos bench bench-memory fuzz starter-model generated screenshots
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -54,6 +54,10 @@ lint: pages ## Formatting, clippy and svelte-check, warnings refused
 	cargo fmt --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	npm run --silent check
+	$(MAKE) --no-print-directory check-macos
+
+check-macos: pages ## Type-check everything, the window too, for an Apple Silicon Mac, from any machine
+	@.ci/check-macos
 
 bench: pages ## LoRA steps beside transformers + PEFT, written to docs/performance.md
 	@.ci/setup bench
