@@ -10,7 +10,7 @@ CARGO_TEST := cargo test --workspace --locked
 # A workspace of its own, with results of its own: see packaging/Cargo.toml.
 PACKAGING := cd packaging && CARGO_TARGET_DIR=$(abspath $(TARGET))/packaging cargo
 
-.PHONY: help setup-dev pages build run wave demo test test-unit test-ui test-window lint bench bench-memory fuzz package starter-model generated screenshots
+.PHONY: help setup-dev pages build run wave demo test test-unit test-ui test-window lint check-macos bench bench-memory fuzz package starter-model generated screenshots
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -61,6 +61,10 @@ lint: pages ## Formatting, clippy and svelte-check, warnings refused
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	@if [ "$$(uname -s)" = Linux ]; then ($(PACKAGING) fmt --check) && $(PACKAGING) clippy --all-targets --locked -- -D warnings; fi
 	npm run --silent check
+	$(MAKE) --no-print-directory check-macos
+
+check-macos: pages ## Type-check everything, the window too, for an Apple Silicon Mac, from any machine
+	@.ci/check-macos
 
 bench: pages ## LoRA steps beside transformers + PEFT, answers beside llama.cpp, written to docs/performance.md
 	@.ci/setup bench
