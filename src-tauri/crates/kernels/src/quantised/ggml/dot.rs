@@ -9,6 +9,10 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod steps;
 #[cfg(test)]
 mod tests;
 #[cfg(target_arch = "x86_64")]
@@ -16,11 +20,13 @@ mod unpack;
 
 use super::blocks::{Block, PART};
 use super::{Ggml, with_block};
+#[cfg(target_arch = "aarch64")]
+use neon::Unpack;
 use rayon::prelude::*;
 #[cfg(target_arch = "x86_64")]
 use unpack::Unpack;
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 use Block as Unpack;
 
 /// Most rows whose products with one row of the matrix are formed together: the codes of that row
@@ -55,7 +61,7 @@ struct RoundedRow<'a> {
     scales: &'a [f32],
     sums: &'a [i16],
     #[cfg_attr(
-        not(target_arch = "x86_64"),
+        not(any(target_arch = "x86_64", target_arch = "aarch64")),
         expect(dead_code, reason = "of the kernels there")
     )]
     weights: &'a [f32],
@@ -168,6 +174,12 @@ enum Variant {
     Avx512,
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    /// NEON with its dot product of bytes.
+    #[cfg(target_arch = "aarch64")]
+    NeonDotProduct,
+    /// What every ARM64 processor has.
+    #[cfg(target_arch = "aarch64")]
+    Neon,
     /// Plain code, which the tests compare the others with.
     Reference,
 }
@@ -180,7 +192,12 @@ impl Variant {
             avx512::detected().then_some(Self::Avx512),
             avx2::detected().then_some(Self::Avx2),
         ];
-        #[cfg(not(target_arch = "x86_64"))]
+        #[cfg(target_arch = "aarch64")]
+        let own = [
+            neon::dot_product_detected().then_some(Self::NeonDotProduct),
+            Some(Self::Neon),
+        ];
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         let own: [Option<Self>; 0] = [];
         own.into_iter().flatten().chain([Self::Reference])
     }
@@ -197,6 +214,12 @@ impl Variant {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => unsafe { avx2::dot(row, few, first, to) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Self::NeonDotProduct => unsafe { neon::dot_product(row, few, first, to) },
+            // SAFETY: the assertions bound what is read.
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => unsafe { neon::plain(row, few, first, to) },
             Self::Reference => {
                 for (index, to) in to.iter_mut().enumerate() {
                     *to = reference(row, &few.row(first + index));

@@ -117,3 +117,17 @@ fn blocks_that_are_no_matrix_are_refused() {
     let words = Ggml::quantise(GgmlType::Q6K, &values, 300).err();
     assert!(words.is_some_and(|words| words.to_string().contains("blocks are 256 long")));
 }
+
+/// The processor's own conversion brings every f16 to the f32 that plain code makes of it.
+#[cfg(target_arch = "aarch64")]
+#[test]
+fn halves_are_read_as_plain_code_reads_them() {
+    use crate::gemm::{Element, F16};
+    for bits in 0..=u16::MAX {
+        let (found, expected) = (blocks::half(bits.to_le_bytes()), F16(bits).widen());
+        assert!(
+            found.to_bits() == expected.to_bits() || found.is_nan() && expected.is_nan(),
+            "{bits:#06x}: {found}, not {expected}"
+        );
+    }
+}

@@ -2,6 +2,7 @@
 
 use super::super::blocks::{Block, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0};
 use super::super::super_blocks::{Q2K, Q3K, Q4K, Q5K, Q6K};
+use super::steps;
 #[allow(
     clippy::wildcard_imports,
     reason = "twenty names that carry their own prefix"
@@ -92,28 +93,14 @@ fn with_bits(codes: __m256i, bits: [u8; 4]) -> __m256i {
     _mm256_or_si256(codes, _mm256_and_si256(set, _mm256_set1_epi8(16)))
 }
 
-#[inline(always)]
-fn words(bytes: &[u8; 12]) -> [u32; 3] {
-    let [a, b, c, d, e, f, g, h, i, j, k, l] = *bytes;
-    [
-        u32::from_le_bytes([a, b, c, d]),
-        u32::from_le_bytes([e, f, g, h]),
-        u32::from_le_bytes([i, j, k, l]),
-    ]
-}
-
-/// The scales and minimums of `Q4_K` and `Q5_K`, four parts at a time.
+/// The scales and minimums of `Q4_K` and `Q5_K`, those of a part for both its halves.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
 fn six_bits(bytes: &[u8; 12]) -> [__m128i; 2] {
-    let [scales, minimums, rest] = words(bytes);
-    let both = |first: u32, rest: u32| {
-        let second = rest & 0x0f0f_0f0f | (first >> 6 & 0x0303_0303) << 4;
-        let parts = u64::from(first & 0x3f3f_3f3f) | u64::from(second) << 32;
+    steps::of_parts(bytes).map(|parts| {
         let parts = _mm_cvtsi64_si128(parts.cast_signed());
         _mm_unpacklo_epi8(parts, parts)
-    };
-    [both(scales, rest), both(minimums, rest >> 4)]
+    })
 }
 
 /// The functions of a block of one part.
@@ -223,17 +210,8 @@ impl Unpack for Q3K {
     #[target_feature(enable = "avx2,f16c")]
     #[inline]
     unsafe fn all_steps(&self) -> [__m128i; 2] {
-        let [first, second, upper] = words(&self.steps);
-        let four = |lower: u32, at: u32| {
-            let four = lower & 0x0f0f_0f0f | (upper >> (2 * at) & 0x0303_0303) << 4;
-            four.cast_signed()
-        };
-        let scales = _mm_setr_epi32(
-            four(first, 0),
-            four(second, 1),
-            four(first >> 4, 2),
-            four(second >> 4, 3),
-        );
+        let [first, second, third, fourth] = steps::of_halves(&self.steps).map(u32::cast_signed);
+        let scales = _mm_setr_epi32(first, second, third, fourth);
         [_mm_sub_epi8(scales, _mm_set1_epi8(32)), _mm_setzero_si128()]
     }
 }
