@@ -1,6 +1,7 @@
 //! 8-bit integers with a magnitude for each row, as bitsandbytes' `int8_vectorwise_quant`. Where
 //! LLM.int8 rounds activations too, and spares outliers among them, ours stay f32.
 
+use crate::vectorised::vectorised;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -53,7 +54,7 @@ impl Int8 {
         columns: &Range<usize>,
         to: &mut [f32],
     ) {
-        pulp::Arch::new().dispatch(
+        vectorised(
             #[inline(always)]
             || {
                 for (row, to) in rows.clone().zip(to.chunks_exact_mut(columns.len())) {

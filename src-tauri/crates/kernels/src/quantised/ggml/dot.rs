@@ -16,6 +16,7 @@ mod unpack;
 
 use super::blocks::{Block, PART};
 use super::{Ggml, with_block};
+use crate::vectorised::vectorised;
 use rayon::prelude::*;
 #[cfg(target_arch = "x86_64")]
 use unpack::Unpack;
@@ -95,7 +96,7 @@ impl Rounded {
                    scales: &mut [f32],
                    sums: &mut [i16],
                    weights: &mut [f32]| {
-            pulp::Arch::new().dispatch(
+            vectorised(
                 #[inline(always)]
                 || {
                     for (at, values) in values.chunks_exact(block).enumerate() {
