@@ -96,6 +96,8 @@ struct Request {
     rows: Option<PathBuf>,
     packing: bool,
     recompute: bool,
+    /// Operands of products rounded to bf16.
+    mixed_precision: bool,
     /// Measures a validation loss over so many rows after the last step.
     evaluate: usize,
     /// Generates so many tokens after a row after the last step.
@@ -115,6 +117,7 @@ impl Default for Request {
             rows: None,
             packing: false,
             recompute: false,
+            mixed_precision: false,
             evaluate: 0,
             answer: 0,
         }
@@ -309,6 +312,7 @@ fn options(request: &Request) -> TrainOptions {
         optimizer: request.optimizer,
         gradient_clip: 1.0,
         gradient_checkpointing: request.recompute,
+        mixed_precision: request.mixed_precision,
         evaluation_epochs: if request.evaluate > 0 { 1.0 } else { 0.0 },
         ..TrainOptions::default()
     }

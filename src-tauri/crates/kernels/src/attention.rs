@@ -7,7 +7,9 @@
 use crate::exp::exp;
 use crate::gemm::{self, ComputeType, Into, Matrix};
 use crate::softcap::{self, softcap, softcap_slope};
+use crate::softmax::exponentials;
 use crate::storage::{from_values, on_cpu, view};
+use crate::vectorised::vectorised;
 use candle_core::{D, DType, Device, Result, Tensor};
 use rayon::prelude::*;
 
@@ -366,11 +368,7 @@ impl Attention {
                 );
                 for row in 0..rows {
                     let at = (first + row) * q_width + head * d;
-                    let delta: f32 = o[at..at + d]
-                        .iter()
-                        .zip(&d_o[at..at + d])
-                        .map(|(o, d_o)| o * d_o)
-                        .sum();
+                    let delta = dot(&o[at..at + d], &d_o[at..at + d]);
                     let visible = self.visible(sequence, first + row);
                     let visible = visible.start - keys.start..visible.end - keys.start;
                     let log_sum_exp = log_sum_exp[(first + row) * self.query_heads + head];
@@ -429,23 +427,10 @@ fn softmax(scores: &mut [f32], visible: std::ops::Range<usize>) -> f32 {
     scores[..visible.start].fill(0.0);
     scores[visible.end..].fill(0.0);
     let scores = &mut scores[visible];
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let mut sums = [0.0_f32; 16];
-            for chunk in scores.chunks_mut(16) {
-                for (sum, score) in sums.iter_mut().zip(chunk) {
-                    *score = exp(*score - max);
-                    *sum += *score;
-                }
-            }
-            let sum: f32 = sums.iter().sum();
-            let factor = 1.0 / sum;
-            scores.iter_mut().for_each(|score| *score *= factor);
-            max + sum.ln()
-        },
-    )
+    let (max, sum) = exponentials(scores);
+    let factor = 1.0 / sum;
+    scores.iter_mut().for_each(|score| *score *= factor);
+    max + sum.ln()
 }
 
 /// Turns scores into probabilities and their gradient into `scale · p · (dp - delta)`, the
@@ -463,10 +448,10 @@ fn softmax_backward(
         values[visible.end..].fill(0.0);
     }
     let (scores, gradient) = (&mut scores[visible.clone()], &mut gradient[visible]);
-    pulp::Arch::new().dispatch(
+    vectorised(
         #[inline(always)]
         || {
-            for (score, gradient) in scores.iter_mut().zip(gradient) {
+            for (score, gradient) in scores.iter_mut().zip(gradient.iter_mut()) {
                 *score = exp(*score - log_sum_exp);
                 *gradient = *score * (*gradient - delta) * scale;
             }
@@ -474,13 +459,24 @@ fn softmax_backward(
     );
 }
 
+/// The inner product, summed in sixteen lanes.
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0.0_f32; 16];
+    for (a, b) in a.chunks(16).zip(b.chunks(16)) {
+        for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
+            *sum += a * b;
+        }
+    }
+    sums.iter().sum()
+}
+
 /// Multiplies `dp - delta`, the gradient of the capped scores but for a factor, by the slope
 /// `1 - (score / cap)²` of the cap.
 fn softcap_backward(capped: &[f32], gradient: &mut [f32], delta: f32, cap: f32) {
-    pulp::Arch::new().dispatch(
+    vectorised(
         #[inline(always)]
         || {
-            for (score, gradient) in capped.iter().zip(gradient) {
+            for (score, gradient) in capped.iter().zip(gradient.iter_mut()) {
                 *gradient = (*gradient - delta) * softcap_slope(*score, cap);
             }
         },

@@ -1,13 +1,13 @@
 //! Cross-entropy straight from hidden states, in chunks of rows: the `(tokens, vocabulary)` logits
 //! never exist as a whole.
 
-use crate::exp::exp;
 use crate::gemm::{self, ComputeType, Into, Matrix};
 use crate::inference::matmul_for_inference;
 use crate::matmul::Transpose;
 use crate::operand::Operand;
 use crate::scale::scaled;
 use crate::softcap::{self, softcap, softcap_slope};
+use crate::softmax::exponentials;
 use crate::storage::{from_values, on_cpu, update, view};
 use candle_core::{D, Result, Tensor, bail};
 use rayon::prelude::*;
@@ -164,7 +164,7 @@ pub fn linear_cross_entropy_rows<'a>(
                     (row.to_vec(), cap)
                 });
                 let target_logit = row[*target as usize];
-                let (max, sum) = softmax_in_place(row);
+                let (max, sum) = exponentials(row);
                 let factor = scale / sum;
                 row.iter_mut().for_each(|p| *p *= factor);
                 row[*target as usize] -= scale;
@@ -243,7 +243,7 @@ pub fn linear_token_losses<'a>(
                     softcap(row, cap);
                 }
                 let target_logit = row[*target as usize];
-                let (max, sum) = softmax_in_place(row);
+                let (max, sum) = exponentials(row);
                 (f64::from(sum).ln() + f64::from(max) - f64::from(target_logit)) as f32
             })
             .collect::<Vec<_>>()
@@ -267,30 +267,6 @@ fn check(hidden: &Tensor, weight: Operand<'_>, targets: &[u32]) -> Result<(usize
         bail!("cross-entropy: token {target} lies outside the vocabulary of {v}");
     }
     Ok((m, h, v))
-}
-
-/// Replaces a row by `e^(x - max)`; returns the maximum and the sum.
-fn softmax_in_place(row: &mut [f32]) -> (f32, f32) {
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            let mut highest = [f32::NEG_INFINITY; 16];
-            for chunk in row.chunks(16) {
-                for (highest, x) in highest.iter_mut().zip(chunk) {
-                    *highest = if *x > *highest { *x } else { *highest };
-                }
-            }
-            let max = highest.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let mut sums = [0.0_f32; 16];
-            for chunk in row.chunks_mut(16) {
-                for (sum, x) in sums.iter_mut().zip(chunk) {
-                    *x = exp(*x - max);
-                    *sum += *x;
-                }
-            }
-            (max, sums.iter().sum())
-        },
-    )
 }
 
 pub(crate) fn composed(

@@ -4,6 +4,7 @@
 use crate::gemm::Values;
 use crate::operand::Operand;
 use crate::storage::{from_values, on_cpu, update, view};
+use crate::vectorised::vectorised;
 use candle_core::{D, Device, Result, Tensor};
 use rayon::prelude::*;
 
@@ -29,7 +30,7 @@ pub fn low_rank_row_norms<'a>(
             |sum, row| {
                 weight.widen_row(row, input, sum);
                 let b = &b[row * r..][..r];
-                pulp::Arch::new().dispatch(
+                vectorised(
                     #[inline(always)]
                     || row_norm(sum, b, a, scale),
                 )

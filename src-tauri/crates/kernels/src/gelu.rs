@@ -2,6 +2,7 @@
 
 use crate::storage::{from_values, on_cpu, view};
 use crate::tanh::{erf, tanh};
+use crate::vectorised::vectorised;
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
@@ -48,11 +49,10 @@ pub fn gelu(x: &Tensor, kind: Gelu) -> Result<Tensor> {
     let shape = x.dims2()?;
     let x = view(x)?;
     let mut y = vec![0.0; x.len()];
-    let arch = pulp::Arch::new();
     y.par_chunks_mut(CHUNK)
         .zip(x.par_chunks(CHUNK))
         .for_each(|(y, x)| {
-            arch.dispatch(
+            vectorised(
                 #[inline(always)]
                 || {
                     let pairs = y.iter_mut().zip(x);
@@ -74,7 +74,6 @@ pub fn gelu_backward(x: &Tensor, dy: &Tensor, kind: Gelu) -> Result<Tensor> {
     let shape = x.dims2()?;
     let (x, dy) = (view(x)?, view(dy)?);
     let mut dx = vec![0.0; x.len()];
-    let arch = pulp::Arch::new();
     (
         dx.par_chunks_mut(CHUNK),
         x.par_chunks(CHUNK),
@@ -82,7 +81,7 @@ pub fn gelu_backward(x: &Tensor, dy: &Tensor, kind: Gelu) -> Result<Tensor> {
     )
         .into_par_iter()
         .for_each(|(dx, x, dy)| {
-            arch.dispatch(
+            vectorised(
                 #[inline(always)]
                 || {
                     let triples = dx.iter_mut().zip(x.iter().zip(dy));
@@ -106,7 +105,6 @@ pub fn geglu(gate: &Tensor, up: &Tensor, kind: Gelu) -> Result<Tensor> {
     let shape = gate.dims2()?;
     let (gate, up) = (view(gate)?, view(up)?);
     let mut y = vec![0.0; gate.len()];
-    let arch = pulp::Arch::new();
     (
         y.par_chunks_mut(CHUNK),
         gate.par_chunks(CHUNK),
@@ -114,7 +112,7 @@ pub fn geglu(gate: &Tensor, up: &Tensor, kind: Gelu) -> Result<Tensor> {
     )
         .into_par_iter()
         .for_each(|(y, gate, up)| {
-            arch.dispatch(
+            vectorised(
                 #[inline(always)]
                 || {
                     let triples = y.iter_mut().zip(gate.iter().zip(up));
@@ -143,7 +141,6 @@ pub fn geglu_backward(
     let shape = gate.dims2()?;
     let (gate, up, dy) = (view(gate)?, view(up)?, view(dy)?);
     let (mut dgate, mut dup) = (vec![0.0; gate.len()], vec![0.0; gate.len()]);
-    let arch = pulp::Arch::new();
     (
         (dgate.par_chunks_mut(CHUNK), dup.par_chunks_mut(CHUNK)),
         (
@@ -154,7 +151,7 @@ pub fn geglu_backward(
     )
         .into_par_iter()
         .for_each(|((dgate, dup), (gate, up, dy))| {
-            arch.dispatch(
+            vectorised(
                 #[inline(always)]
                 || {
                     let mut put = |i: usize, (value, slope): (f32, f32)| {

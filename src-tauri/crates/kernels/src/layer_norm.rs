@@ -1,6 +1,7 @@
 //! LayerNorm (Ba et al., 2016): `y = (x - mean(x)) / sqrt(var(x) + ε) · w + b`.
 
 use crate::storage::{as_f32, from_values, on_cpu, update, view};
+use crate::vectorised::vectorised;
 use candle_core::{D, Result, Tensor};
 use rayon::prelude::*;
 
@@ -34,11 +35,10 @@ pub fn layer_norm(
     };
     let (x, weight, bias) = (view(x)?, view(&weight)?, view(&bias)?);
     let mut y = vec![0.0; n * h];
-    let arch = pulp::Arch::new();
     y.par_chunks_mut(ROWS * h)
         .zip(x.par_chunks(ROWS * h))
         .for_each(|(y, x)| {
-            arch.dispatch(
+            vectorised(
                 #[inline(always)]
                 || {
                     for (y, x) in y.chunks_exact_mut(h).zip(x.chunks_exact(h)) {
@@ -68,7 +68,6 @@ pub fn layer_norm_backward(
     let (n, h) = x.dims2()?;
     let (x, weight, dy) = (view(x)?, view(&weight)?, view(dy)?);
     let mut dx = vec![0.0; n * h];
-    let arch = pulp::Arch::new();
     let wants_sums = gradients.weight.is_some() || gradients.bias.is_some();
     let partial_sums: Vec<(Vec<f32>, Vec<f32>)> = (
         dx.par_chunks_mut(ROWS * h),
@@ -79,7 +78,7 @@ pub fn layer_norm_backward(
         .map(|(dx, x, dy)| {
             let width = if wants_sums { h } else { 0 };
             let (mut dweight, mut dbias) = (vec![0.0; width], vec![0.0; width]);
-            arch.dispatch(
+            vectorised(
                 #[inline(always)]
                 || {
                     let rows = dx

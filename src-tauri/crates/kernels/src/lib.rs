@@ -35,9 +35,11 @@ mod rows;
 mod scale;
 mod sgd;
 mod softcap;
+mod softmax;
 mod storage;
 mod swiglu;
 mod tanh;
+mod vectorised;
 
 pub use adafactor::{Adafactor, adafactor_matrix, adafactor_vector};
 pub use adamw::{AdamW, adamw};

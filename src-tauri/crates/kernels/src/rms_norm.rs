@@ -4,6 +4,7 @@
 //! (Gemma). It is added here, so that weight and gradient stay what the family's files hold.
 
 use crate::storage::{as_f32, from_values, from_written, on_cpu, update, view};
+use crate::vectorised::vectorised;
 use candle_core::{D, Result, Tensor};
 use rayon::prelude::*;
 
@@ -20,12 +21,11 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, offset: f32, epsilon: f64) -> Resul
     let (x, weight) = (view(x)?, view(&weight)?);
     assert_eq!(weight.len(), h, "a weight for each feature");
     let mut y = Vec::with_capacity(n * h);
-    let arch = pulp::Arch::new();
     y.spare_capacity_mut()[..n * h]
         .par_chunks_mut(ROWS * h)
         .zip(x.par_chunks(ROWS * h))
         .for_each(|(y, x)| {
-            arch.dispatch(
+            vectorised(
                 #[inline(always)]
                 || {
                     for (y, x) in y.chunks_exact_mut(h).zip(x.chunks_exact(h)) {
@@ -57,7 +57,6 @@ pub fn rms_norm_backward(
     let (n, h) = x.dims2()?;
     let (x, weight, dy) = (view(x)?, view(&weight)?, view(dy)?);
     let mut dx = vec![0.0; n * h];
-    let arch = pulp::Arch::new();
     let wants_weight = weight_gradient.is_some();
     let partial_sums: Vec<Vec<f32>> = (
         dx.par_chunks_mut(ROWS * h),
@@ -67,7 +66,7 @@ pub fn rms_norm_backward(
         .into_par_iter()
         .map(|(dx, x, dy)| {
             let mut dweight = vec![0.0; if wants_weight { h } else { 0 }];
-            arch.dispatch(
+            vectorised(
                 #[inline(always)]
                 || {
                     let rows = dx

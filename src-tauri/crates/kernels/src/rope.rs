@@ -1,6 +1,7 @@
 //! Rotary position embedding (Su et al., 2021), in the half-split layout of transformers.
 
 use crate::storage::{from_values, on_cpu, view};
+use crate::vectorised::vectorised;
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
@@ -40,7 +41,6 @@ pub fn rope(
     }
     let (x, cos, sin) = (view(x)?, view(cos)?, view(sin)?);
     let mut y = vec![0.0; n * width];
-    let arch = pulp::Arch::new();
     let rows = y
         .par_chunks_mut(width)
         .zip(x.par_chunks(width))
@@ -48,7 +48,7 @@ pub fn rope(
     rows.with_min_len(32).for_each(|((y, x), position)| {
         let angles = *position as usize * half..(*position as usize + 1) * half;
         let (cos, sin) = (&cos[angles.clone()], &sin[angles]);
-        arch.dispatch(
+        vectorised(
             #[inline(always)]
             || {
                 for (y, x) in y.chunks_exact_mut(head_dim).zip(x.chunks_exact(head_dim)) {

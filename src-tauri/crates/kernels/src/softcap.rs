@@ -1,12 +1,13 @@
 //! Soft-capping: `c · tanh(x / c)` keeps scores within `±c` (Gemma 2; Bello et al., 2016).
 
 use crate::tanh::tanh;
+use crate::vectorised::vectorised;
 use candle_core::{Result, Tensor};
 
 /// Caps each value in place.
 pub(crate) fn softcap(values: &mut [f32], cap: f32) {
     let inverse = 1.0 / cap;
-    pulp::Arch::new().dispatch(
+    vectorised(
         #[inline(always)]
         || {
             for value in values.iter_mut() {

@@ -2,6 +2,7 @@
 
 use crate::exp::sigmoid;
 use crate::storage::{from_written, on_cpu, view};
+use crate::vectorised::vectorised;
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
@@ -16,7 +17,6 @@ pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
     let shape = check(gate, up, up)?;
     let (gate, up) = (view(gate)?, view(up)?);
     let mut y = Vec::with_capacity(gate.len());
-    let arch = pulp::Arch::new();
     (
         y.spare_capacity_mut()[..gate.len()].par_chunks_mut(CHUNK),
         gate.par_chunks(CHUNK),
@@ -24,7 +24,7 @@ pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
     )
         .into_par_iter()
         .for_each(|(y, gate, up)| {
-            arch.dispatch(
+            vectorised(
                 #[inline(always)]
                 || {
                     for ((y, gate), up) in y.iter_mut().zip(gate).zip(up) {
@@ -60,7 +60,6 @@ pub fn swiglu_backward(gate: &Tensor, up: &Tensor, dy: &Tensor) -> Result<(Tenso
     let (gate, up, dy) = (view(gate)?, view(up)?, view(dy)?);
     let len = gate.len();
     let (mut dgate, mut dup) = (Vec::with_capacity(len), Vec::with_capacity(len));
-    let arch = pulp::Arch::new();
     (
         (
             dgate.spare_capacity_mut()[..len].par_chunks_mut(CHUNK),
@@ -74,7 +73,7 @@ pub fn swiglu_backward(gate: &Tensor, up: &Tensor, dy: &Tensor) -> Result<(Tenso
     )
         .into_par_iter()
         .for_each(|((dgate, dup), (gate, up, dy))| {
-            arch.dispatch(
+            vectorised(
                 #[inline(always)]
                 || {
                     for i in 0..dgate.len() {

@@ -7,6 +7,7 @@ mod quantise;
 mod super_blocks;
 
 use super::QuantisedParts;
+use crate::vectorised::vectorised;
 use blocks::{Block, PART, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0};
 use candle_core::{Result, bail};
 use std::ops::Range;
@@ -252,7 +253,7 @@ impl Ggml {
 
     /// Writes a part of the matrix, row by row.
     pub(super) fn widen_part(&self, rows: Range<usize>, columns: &Range<usize>, to: &mut [f32]) {
-        with_block!(self.ty, B => pulp::Arch::new().dispatch(
+        with_block!(self.ty, B => vectorised(
             #[inline(always)]
             || {
                 for (row, to) in rows.clone().zip(to.chunks_exact_mut(columns.len())) {

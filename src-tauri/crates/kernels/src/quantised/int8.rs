@@ -2,6 +2,7 @@
 //! LLM.int8 rounds activations too, and spares outliers among them, ours stay f32.
 
 use super::QuantisedParts;
+use crate::vectorised::vectorised;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -61,7 +62,7 @@ impl Int8 {
         columns: &Range<usize>,
         to: &mut [f32],
     ) {
-        pulp::Arch::new().dispatch(
+        vectorised(
             #[inline(always)]
             || {
                 for (row, to) in rows.clone().zip(to.chunks_exact_mut(columns.len())) {

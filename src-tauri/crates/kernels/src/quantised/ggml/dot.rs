@@ -20,6 +20,7 @@ mod unpack;
 
 use super::blocks::{Block, PART};
 use super::{Ggml, with_block};
+use crate::vectorised::vectorised;
 #[cfg(target_arch = "aarch64")]
 use neon::Unpack;
 use rayon::prelude::*;
@@ -101,7 +102,7 @@ impl Rounded {
                    scales: &mut [f32],
                    sums: &mut [i16],
                    weights: &mut [f32]| {
-            pulp::Arch::new().dispatch(
+            vectorised(
                 #[inline(always)]
                 || {
                     for (at, values) in values.chunks_exact(block).enumerate() {
