@@ -23,6 +23,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use attune_studio::Studio;
+use attune_studio::api::{Allocator, Budgeted};
 use tauri::{App, Manager, RunEvent, WindowEvent};
 
 use awake::Awake;
@@ -33,7 +34,7 @@ use page_menu::PageMenus;
 use quit::Quit;
 
 #[global_allocator]
-static ALLOCATOR: attune_studio::api::Allocator = attune_studio::api::Allocator;
+static ALLOCATOR: Budgeted<Allocator> = Budgeted(Allocator);
 
 fn main() -> ExitCode {
     start::log();

@@ -124,6 +124,44 @@ fn model_folders() {
     );
 }
 
+/// A model folder whose chat template would take all memory, or all stack, or twice as much with
+/// every step: the program says so and goes on to live.
+#[test]
+fn chat_templates() {
+    let place = Place::new();
+    let namespace = "{% set ns = namespace(v=[1]) %}";
+    for (name, template) in [
+        ("repeats", "{{ (1,) * 99999999 }}".to_owned()),
+        (
+            "doubles",
+            format!(
+                "{namespace}{{% for i in range(60) %}}{{% set ns.v = [ns.v, ns.v] %}}{{% endfor %}}{{{{ ns.v|tojson }}}}"
+            ),
+        ),
+        (
+            "nests",
+            format!(
+                "{namespace}{{% for i in range(90000) %}}{{% set ns.v = [[[ns.v]]] %}}{{% endfor %}}"
+            ),
+        ),
+    ] {
+        copy_folder(&place.path("model"), &place.path(name));
+        place.write(&format!("{name}/chat_template.jinja"), template);
+        let ran = place.attune(&format!("chat --model ./{name} --prompt hi"));
+        assert_eq!(ran.code, Some(1), "{ran:#?}");
+        for words in [
+            "error: the model's chat template was stopped: it asked for more than 32 MB",
+            &format!("{name}/chat_template.jinja"),
+            "replace its chat template",
+        ] {
+            assert!(ran.stderr.contains(words), "{words}: {ran:#?}");
+        }
+    }
+    place
+        .attune("chat --model ./model --prompt hi --max-new-tokens 2")
+        .well();
+}
+
 /// Leaves the first half of a file.
 fn cut(path: &Path) {
     let file = fs::File::options().write(true).open(path).unwrap();

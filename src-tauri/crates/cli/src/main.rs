@@ -18,6 +18,7 @@ mod words;
 
 use std::process::ExitCode;
 
+use attune_studio::api::{Allocator, Budgeted};
 use clap::Parser;
 
 use arguments::Arguments;
@@ -27,7 +28,7 @@ use output::Output;
 use request::Work;
 
 #[global_allocator]
-static ALLOCATOR: attune_studio::api::Allocator = attune_studio::api::Allocator;
+static ALLOCATOR: Budgeted<Allocator> = Budgeted(Allocator);
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {

@@ -108,9 +108,12 @@ pub enum Error {
     /// The chat template has no place for a system turn.
     #[error("the model's chat template accepts no system message: {reason}")]
     SystemRefused { reason: String },
-    /// The chat template ran longer or wrote more than any honest one.
+    /// The chat template ran longer, wrote or held more than any honest one.
     #[error("the model's chat template was stopped: {reason}")]
-    TemplateRunaway { reason: &'static str },
+    TemplateRunaway {
+        path: Option<PathBuf>,
+        reason: String,
+    },
     /// The answers could not be found again in the rendered conversation.
     #[error("turn {turn} could not be found in the text that the chat template made")]
     AnswerLost { turn: usize },
@@ -229,7 +232,9 @@ impl Error {
             Self::SystemRefused { .. } => {
                 "Import without the system column, join it to the prompt, or choose another model."
             }
-            Self::TemplateRunaway { .. } => "Do not use this model: its template does not behave.",
+            Self::TemplateRunaway { .. } => {
+                "Do not use this model, or replace its chat template: this one does not behave."
+            }
             Self::AnswerLost { .. } => {
                 "Replace the model's chat_template.jinja by one that repeats answers as they are."
             }
@@ -266,7 +271,10 @@ impl Error {
             | Self::Tokenizer { path, .. }
             | Self::BrokenGguf { path, .. }
             | Self::UnsupportedGguf { path, .. }
-            | Self::Normalised { path, .. } => Some(path.display().to_string()),
+            | Self::Normalised { path, .. }
+            | Self::TemplateRunaway {
+                path: Some(path), ..
+            } => Some(path.display().to_string()),
             _ => None,
         }
     }

@@ -4,12 +4,14 @@
 
 mod batch;
 mod cell;
+mod confined;
 mod conversation;
 mod error;
 mod foreign;
 mod gguf;
 mod inspect;
 mod labels;
+mod memory_budget;
 mod normalised;
 mod pack;
 mod preference;
@@ -26,6 +28,7 @@ pub use error::{Error, Result};
 pub use gguf::{Gguf, Numbers, Strings, TensorInfo, TensorType};
 pub use inspect::{Bin, Column, ColumnKind, Inspection, Lengths, Problem, ProblemKind, inspect};
 pub use labels::{Label, LabelledSample};
+pub use memory_budget::Budgeted;
 pub use normalised::{ConversationFile, write_conversations};
 pub use pack::pack;
 pub use preference::{PreferencePair, RatedSample};

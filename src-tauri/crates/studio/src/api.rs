@@ -55,7 +55,9 @@ pub use work::{
     ExportFormat, ExportRequest, Score, ScoreRequest,
 };
 
-pub use attune_data::{ColumnChoice, Conversation, Inspection, ProblemKind, Role, Shape, Turn};
+pub use attune_data::{
+    Budgeted, ColumnChoice, Conversation, Inspection, ProblemKind, Role, Shape, Turn,
+};
 pub use attune_engine::{Allocator, SamplingOptions, StopReason, TrainEvent, peak_memory};
 
 use crate::Studio;

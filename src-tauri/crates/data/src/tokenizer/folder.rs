@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use tokenizers::AddedToken;
@@ -23,8 +23,8 @@ pub(super) struct Sources {
     pub(super) map: Option<Value>,
     /// `generation_config.json` and `config.json`
     pub(super) models: Vec<Value>,
-    /// The chat template.
-    pub(super) template: Option<String>,
+    /// The chat template, and the file it is in.
+    pub(super) template: Option<(PathBuf, String)>,
 }
 
 pub(super) fn read(folder: &Path) -> Result<Tokenizer> {
@@ -86,12 +86,13 @@ pub(super) fn build(sources: Sources) -> Result<Tokenizer> {
         .max()
         .map_or(0, |highest| highest as usize + 1);
     let template = match template {
-        Some(source) => ChatTemplate::new(
+        Some((path, source)) => ChatTemplate::new(
             &source,
             TemplateOrigin::Model,
             bos_text.as_deref().unwrap_or_default(),
             eos_text.as_deref().unwrap_or_default(),
-        )?,
+        )?
+        .with_path(path),
         None => chat_ml(&inner, bos_text.as_deref(), eos_text.as_deref())?,
     };
     let mut stop_tokens: Vec<u32> = eos_token.into_iter().collect();
@@ -176,17 +177,23 @@ fn ids(config: &Value, key: &str) -> Vec<u32> {
         .collect()
 }
 
-fn template_source(folder: &Path, tokenizer_config: Option<&Value>) -> Result<Option<String>> {
-    if let Some(source) = text(&folder.join("chat_template.jinja"))? {
-        return Ok(Some(source));
+fn template_source(
+    folder: &Path,
+    tokenizer_config: Option<&Value>,
+) -> Result<Option<(PathBuf, String)>> {
+    let path = folder.join("chat_template.jinja");
+    if let Some(source) = text(&path)? {
+        return Ok(Some((path, source)));
     }
     if let Some(source) =
         tokenizer_config.and_then(|config| named_template(&config["chat_template"]))
     {
-        return Ok(Some(source));
+        return Ok(Some((folder.join("tokenizer_config.json"), source)));
     }
-    let processor = json(&folder.join("chat_template.json"))?;
-    Ok(processor.and_then(|processor| named_template(&processor["chat_template"])))
+    let path = folder.join("chat_template.json");
+    let processor = json(&path)?;
+    let source = processor.and_then(|processor| named_template(&processor["chat_template"]));
+    Ok(source.map(|source| (path, source)))
 }
 
 /// A template, or the default one of several with names.

@@ -50,7 +50,9 @@ pub(super) fn read(file: &Gguf) -> Result<Tokenizer> {
         .collect();
     folder::build(Sources {
         inner,
-        template: config["chat_template"].as_str().map(str::to_owned),
+        template: config["chat_template"]
+            .as_str()
+            .map(|source| (file.path().to_owned(), source.to_owned())),
         tokenizer_config: Some(config),
         map: None,
         models: vec![json!({ "eos_token_id": stops })],
