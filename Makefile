@@ -8,7 +8,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 CARGO_BUILD := cargo build --workspace --bins --examples --locked
 CARGO_TEST := cargo test --workspace --locked
 
-.PHONY: help setup-dev pages build run wave demo test test-unit test-ui test-window lint bench bench-memory fuzz starter-model generated screenshots
+.PHONY: help setup-dev pages build run wave demo test test-unit test-marker test-ui test-window lint bench bench-memory fuzz starter-model generated screenshots
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -41,6 +41,12 @@ test: lint test-unit test-ui test-window ## Everything this machine can run
 test-unit: pages ## Unit, process, parity and fault tests, of the crates and of the pages
 	$(CARGO_TEST)
 	npm run --silent test:unit
+
+# What a marker's tests need of the build: those for CUDA want a toolkit.
+MARKED_FEATURES := $(if $(filter requires_cuda,$(MARKER))$(and $(filter requires_gpu,$(MARKER)),$(filter Linux,$(shell uname -s))),--features cuda)
+
+test-marker: pages ## Tests of one kind, MARKER=requires_cuda, or all but it, EXCEPT=x86_64; AGENTS.md lists them
+	$(CARGO_TEST) $(MARKED_FEATURES) -- $(or $(MARKER),$(addprefix --skip ,$(EXCEPT)),$(error say MARKER=… or EXCEPT=…))
 
 test-ui: pages ## Every page in Chromium on the in-memory backend, with axe
 	npx playwright test
