@@ -10,7 +10,7 @@ CARGO_TEST := cargo test --workspace --locked
 # A workspace of its own, with results of its own: see packaging/Cargo.toml.
 PACKAGING := cd packaging && CARGO_TARGET_DIR=$(abspath $(TARGET))/packaging cargo
 
-.PHONY: help setup-dev pages build run wave demo test test-unit test-ui test-window lint check-macos bench bench-memory fuzz package starter-model generated screenshots
+.PHONY: help setup-dev pages build run wave demo test test-unit test-marker test-ui test-window lint check-macos bench bench-memory fuzz package starter-model generated screenshots
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -47,6 +47,12 @@ test-unit: pages ## Unit, process, parity and fault tests, of the crates and of 
 
 package: pages ## An AppImage and a .deb of this machine's programs, in target/package
 	packaging/make-package
+
+# What a marker's tests need of the build: those for CUDA want a toolkit.
+MARKED_FEATURES := $(if $(filter requires_cuda,$(MARKER))$(and $(filter requires_gpu,$(MARKER)),$(filter Linux,$(shell uname -s))),--features cuda)
+
+test-marker: pages ## Tests of one kind, MARKER=requires_cuda, or all but it, EXCEPT=x86_64; AGENTS.md lists them
+	$(CARGO_TEST) $(MARKED_FEATURES) -- $(or $(MARKER),$(addprefix --skip ,$(EXCEPT)),$(error say MARKER=… or EXCEPT=…))
 
 test-ui: pages ## Every page in Chromium on the in-memory backend, with axe
 	npx playwright test

@@ -280,7 +280,8 @@ fn doctor() {
         "Disk",
         "Home",
         "Model cache",
-        "Looked for:",
+        "Devices:",
+        "Checked with",
     ] {
         assert!(
             said.lines().any(|line| line.starts_with(label)),
@@ -291,6 +292,10 @@ fn doctor() {
     assert!(["arm64", "x86_64"].contains(&report["platform"]["architecture"].as_str().unwrap()));
     assert!(["cuda", "metal", "cpu"].contains(&report["gpu_backend"]["kind"].as_str().unwrap()));
     assert!(!report["gpu_backend"]["reason"].as_str().unwrap().is_empty());
+    assert_eq!(report["gpu_backend"]["chosen_by"], "detection");
+    for check in report["checks"].as_array().unwrap() {
+        assert_eq!(check["result"]["agrees"], true, "{check}");
+    }
     assert!(
         !place.path("home").exists(),
         "looking at the machine writes nothing"

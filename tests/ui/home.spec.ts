@@ -15,7 +15,7 @@ test('at first there is this machine and one thing to do, and it leads to a run'
   await open(page, '/home', { scenario: 'first-start' });
   const machine = section(page, 'This machine');
   await expect(machine).toContainText('Apple M3 Max');
-  await expect(machine).toContainText('there is an Apple GPU, but this build has no Metal support yet');
+  await expect(machine).toContainText('Apple GPU: there is an Apple GPU, which shares the memory of the processor');
   await expect(machine).toContainText('up to 14.8 B with QLoRA · 8 B with 16-bit LoRA · 4 B with LoRA · 1.2 B with full fine-tuning');
   await expect(page.getByRole('heading', { level: 2 })).toHaveText(['Try it now']);
   await page.keyboard.press('Control+Enter');
@@ -52,7 +52,7 @@ test('details of the machine open above the page, copy as text, and give the foc
   await page.keyboard.press('Enter');
   const sheet = page.getByRole('dialog', { name: 'This machine' });
   await expect(sheet).toContainText('2 of 64 may be used');
-  await expect(sheet).toContainText('NVIDIA driver (/proc/driver/nvidia/version): not found');
+  await expect(sheet).toContainText("there is an NVIDIA GPU, but no driver for it. Install NVIDIA's driver, version 580");
   await expect(sheet).toContainText('4 GB, set by the container');
   await expect(sheet).toContainText('about 135 M parameters');
   await sheet.getByRole('button', { name: 'Show /data/attune in the file manager' }).click();

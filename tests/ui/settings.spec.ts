@@ -62,11 +62,18 @@ test('what cannot be saved goes back and says why', async ({ page }) => {
 
 test('the device says what was found, and the memory of a run can be limited', async ({ page }) => {
   await open(page, '/settings/device');
-  await expect(page.getByText('The processor: there is an Apple GPU, but this build has no Metal support yet.')).toBeVisible();
-  await page.getByRole('button', { name: 'What was looked for' }).click();
-  await expect(page.getByText('NVIDIA device (/dev/nvidia0): not found')).toBeVisible();
+  await expect(page.getByText('Apple GPU: there is an Apple GPU, which shares the memory of the processor.')).toHaveCount(1);
+  await page.getByRole('button', { name: 'What was found' }).click();
+  await expect(page.getByText("CUDA is NVIDIA's, and Macs have no such GPU")).toBeVisible();
+  // What a machine has not at all is no choice.
+  await expect(page.getByRole('radio', { name: /NVIDIA/ })).toBeHidden();
+  await page.getByRole('button', { name: 'Check', exact: true }).click();
+  await expect(page.getByRole('list', { name: 'Checked' })).toContainText('Apple GPU: agrees with the formulas');
   await page.getByRole('radio', { name: /^Processor/ }).check();
   await expect.poll(async () => (await saved(page)).device).toBe('cpu');
+  await expect(page.getByText('The processor: the preferences ask for it.')).toBeVisible();
+  await page.getByRole('radio', { name: /^Automatic/ }).check();
+  await expect(page.getByText('Apple GPU: there is an Apple GPU')).toHaveCount(2);
   await page.getByRole('switch', { name: 'Limit the memory of a run' }).click();
   const limit = page.getByRole('slider', { name: 'At most' });
   await limit.focus();
@@ -211,6 +218,7 @@ test('pages are left and entered with the keyboard alone', async ({ page }) => {
   await meter.focus();
   await page.keyboard.press('Enter');
   await expect(page.getByRole('dialog', { name: 'Device' })).toContainText('A run may use 30.6 GB');
+  await expect(page.getByRole('dialog', { name: 'Device' })).toContainText('There is an Apple GPU, which shares the memory of the processor.');
   await page.keyboard.press('Escape');
   await expect(page.getByRole('dialog', { name: 'Device' })).toBeHidden();
   await expect(meter).toBeFocused();

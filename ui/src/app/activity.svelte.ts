@@ -4,7 +4,7 @@ import type { Event, Experiment, Job, Preferences, SystemLoad } from '../backend
 import type { Chrome } from './chrome.svelte';
 import type { Navigation } from './navigation.svelte';
 import type { PreferenceKeeper } from './preferences.svelte';
-import type { Toasts } from './toasts.svelte';
+import { sentence, type Toasts } from './toasts.svelte';
 
 /** How often what is going on is looked at: while something works, and while nothing does. */
 const busy = 700;
@@ -23,7 +23,7 @@ export class Activity {
   #navigation: Navigation;
   #chrome: Chrome;
   #preferences: PreferenceKeeper;
-  #device = 'Processor';
+  #device = { name: 'Processor', reason: '' };
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(backend: Backend, toasts: Toasts, navigation: Navigation, chrome: Chrome, preferences: PreferenceKeeper) {
@@ -57,7 +57,8 @@ export class Activity {
     };
     untrack(() => void look());
     void this.#backend.call('doctor', {}).then(
-      (report) => (this.#device = report.platform.chip),
+      ({ platform, gpu_backend: { kind, reason, backends } }) =>
+        (this.#device = { name: backends.find((backend) => backend.kind === kind)?.name ?? platform.chip, reason: sentence(reason) }),
       () => undefined,
     );
     void this.#preferences.read();
@@ -153,15 +154,18 @@ export class Activity {
       open: () => void this.#navigation.go({ name: 'experiment', id: running.id, tab: 'charts' }),
     };
     this.#chrome.device = load && {
-      name: this.#device,
+      ...this.#device,
       used: load.memory_used,
       usable: load.memory_total,
       forRuns: load.memory_usable,
       load: load.load,
-      parts: [
-        { name: 'Attune', bytes: load.memory_process },
-        { name: 'Other programs', bytes: Math.max(load.memory_used - load.memory_process, 0) },
-      ],
+      parts:
+        load.memory_process === null
+          ? [{ name: 'In use', bytes: load.memory_used }]
+          : [
+              { name: 'Attune', bytes: load.memory_process },
+              { name: 'Other programs', bytes: Math.max(load.memory_used - load.memory_process, 0) },
+            ],
     };
   }
 }

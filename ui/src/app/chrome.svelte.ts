@@ -11,6 +11,8 @@ export interface RunningJob {
 /** What the device meter shows; bytes. */
 export interface DeviceUse {
   name: string;
+  /** Why it computes, and nothing else. */
+  reason: string;
   used: number;
   usable: number;
   /** What a run may take of it. */

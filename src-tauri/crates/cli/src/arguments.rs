@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use attune_studio::DeviceWish;
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 const AFTER_HELP: &str = "\
@@ -36,6 +37,9 @@ pub(crate) struct Arguments {
     /// Keep everything in this folder, instead of ATTUNE_HOME or the system's place
     #[arg(long, global = true, value_name = "FOLDER", help_heading = GLOBAL)]
     pub(crate) home: Option<PathBuf>,
+    /// Compute on auto, cpu, cuda or metal, instead of ATTUNE_DEVICE or the preferences
+    #[arg(long, global = true, value_name = "NAME", value_parser = device, help_heading = GLOBAL)]
+    pub(crate) device: Option<DeviceWish>,
     /// Say on stderr what happens inside; -vv and -vvv say more
     #[arg(short, long, global = true, action = ArgAction::Count, help_heading = GLOBAL)]
     pub(crate) verbose: u8,
@@ -43,9 +47,17 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
+/// `auto`, `cpu`, `cuda` or `metal`.
+fn device(word: &str) -> Result<DeviceWish, String> {
+    DeviceWish::parse(word).map_err(|error| match error.remedy {
+        Some(remedy) => format!("{}. {remedy}", error.message),
+        None => error.message,
+    })
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Say what this machine is and what Attune can use of it
+    /// Say what this machine is, and check what Attune can use of it
     Doctor,
     /// Bring data into the library, and look at it
     #[command(subcommand)]

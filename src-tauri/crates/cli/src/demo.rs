@@ -242,7 +242,7 @@ impl Story<'_, '_> {
 
     /// In the home folder like everything else, so that a demo leaves nothing in the way.
     async fn folder(&mut self) -> Outcome<PathBuf> {
-        match self.call(Call::Doctor(DoctorRequest {})).await? {
+        match self.call(Call::Doctor(DoctorRequest::default())).await? {
             Reply::Doctor(report) => Ok(report.home.join("exports").join(NAME)),
             _ => Err(unexpected()),
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 
 use attune_studio::api::{Call, Control, Event, ExperimentState, Reply};
-use attune_studio::{Error, Studio};
+use attune_studio::{DeviceWish, Error, Studio};
 use tokio::sync::mpsc;
 
 use crate::failure::{Failure, Outcome, Signal};
@@ -38,8 +38,12 @@ enum Message {
 }
 
 impl<'a> Host<'a> {
-    /// Serves the home folder given, else the usual one.
-    pub(crate) fn new(home: Option<&Path>, output: &'a Output) -> Outcome<Self> {
+    /// Serves the home folder given, else the usual one, on the device given, else the usual one.
+    pub(crate) fn new(
+        home: Option<&Path>,
+        device: Option<DeviceWish>,
+        output: &'a Output,
+    ) -> Outcome<Self> {
         let studio = match home {
             Some(home) => Studio::open_at(
                 std::path::absolute(home).map_err(|error| Error::file("use", home, &error))?,
@@ -47,7 +51,7 @@ impl<'a> Host<'a> {
             None => Studio::open()?,
         };
         Ok(Self {
-            studio: Arc::new(studio),
+            studio: Arc::new(studio.computing_on(device)),
             output,
             interrupts: Interrupts::listen()?,
         })

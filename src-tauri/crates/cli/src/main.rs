@@ -53,7 +53,7 @@ fn main() -> ExitCode {
 /// Everything is validated before anything runs.
 async fn run(arguments: Arguments, output: &Output) -> Outcome<()> {
     let work = Work::of(arguments.command, arguments.json)?;
-    let mut host = Host::new(arguments.home.as_deref(), output)?;
+    let mut host = Host::new(arguments.home.as_deref(), arguments.device, output)?;
     match work {
         Work::Call(call) => host.run(*call).await,
         Work::Remove(removal) => {

@@ -81,7 +81,7 @@ impl Work {
     /// not need.
     pub(crate) fn of(command: Command, json: bool) -> Outcome<Self> {
         Ok(match command {
-            Command::Doctor => call(Call::Doctor(DoctorRequest {})),
+            Command::Doctor => call(Call::Doctor(DoctorRequest { check: true })),
             Command::Data(command) => data(command),
             Command::Models(command) => call(models(command)),
             Command::Train(arguments) => call(Call::ExperimentStart(start(arguments))),

@@ -167,6 +167,14 @@ pub enum Error {
     /// Text could not be turned into tokens or back.
     #[error(transparent)]
     Data(#[from] attune_data::Error),
+    /// A device cannot be opened.
+    #[error("the device `{device}` cannot be used: {reason}")]
+    DeviceUnavailable {
+        /// `cuda`, `metal`.
+        device: &'static str,
+        /// What the driver or candle says.
+        reason: String,
+    },
     /// A tensor operation failed; a defect of Attune or of the device.
     #[error("a tensor operation failed: {0}")]
     Tensor(#[from] candle_core::Error),
@@ -199,6 +207,7 @@ impl Error {
             Self::TokenOutsideVocabulary { .. } => "token-outside-vocabulary",
             Self::TooLong { .. } => "sequence-too-long",
             Self::Data(error) => error.code(),
+            Self::DeviceUnavailable { .. } => "device-unavailable",
             Self::Tensor(_) => "tensor-failed",
         }
     }
@@ -247,6 +256,9 @@ impl Error {
                 "Lower the learning rate or set gradient_clip, and continue from the last checkpoint."
             }
             Self::TokenOutsideVocabulary { .. } => "Use the tokenizer that belongs to the model.",
+            Self::DeviceUnavailable { .. } => {
+                "`attune doctor` says what is missing; --device cpu computes on the processor."
+            }
             Self::TooLong { .. } => "Shorten the text or lower the maximum length.",
             Self::Data(error) => return error.remedy(),
             Self::Tensor(_) => return None,

@@ -12,6 +12,7 @@ mod block;
 mod cache;
 mod checkpoint;
 mod decoder;
+mod device;
 mod error;
 mod event;
 mod experts;
@@ -46,6 +47,9 @@ pub use cache::PromptCache;
 pub use candle_core::{DType, Device};
 pub use checkpoint::{CheckpointInfo, best as best_checkpoint, last as last_checkpoint};
 pub use decoder::{Decoder, Noise, ParameterCounts};
+pub use device::{
+    CUDA_VERSION, DeviceCheck, GpuBackendKind, MetalFacts, check_device, metal_facts,
+};
 pub use error::{Error, Result};
 pub use event::TrainEvent;
 pub use footprint::{Answers, Footprint, Workload};

@@ -42,8 +42,9 @@ pub use history::{
 };
 pub use job::{Job, JobKind, JobRequest, JobState, JobsListRequest};
 pub use machine::{
-    Condition, Disk, DoctorReport, DoctorRequest, GpuBackend, GpuBackendKind, Memory, Platform,
-    SettingDefinition, SettingKind, SettingsRequest, Starter, StarterRequest,
+    Backend, BackendCheck, BackendState, ChosenBy, Condition, DeviceCheck, Disk, DoctorReport,
+    DoctorRequest, GpuBackend, GpuBackendKind, Memory, Platform, SettingDefinition, SettingKind,
+    SettingsRequest, Starter, StarterRequest,
 };
 pub use model::{
     CheckpointChoice, Model, ModelFacts, ModelOrigin, ModelReport, ModelsAddRequest,
@@ -231,7 +232,7 @@ mod tests {
     #[test]
     fn a_command_has_one_name_everywhere() {
         let calls = [
-            Call::Doctor(DoctorRequest {}),
+            Call::Doctor(DoctorRequest::default()),
             Call::ExperimentsShow(ExperimentsShowRequest::default()),
             Call::DataImport(DataImportRequest::default()),
         ];

@@ -26,7 +26,7 @@ pub(crate) fn write(
     let mut bundle = Bundle::new();
     bundle.part(
         "machine.json",
-        doctor::examine(studio, DoctorRequest {}, session),
+        doctor::examine(studio, DoctorRequest { check: true }, session),
     )?;
     bundle.part(
         "preferences.json",

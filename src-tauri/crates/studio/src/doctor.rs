@@ -1,25 +1,31 @@
 //! What this machine is, and what Attune can use of it.
 
+mod backend;
+mod calls;
+mod cuda;
+#[cfg(test)]
+mod machines;
 pub(crate) mod memory;
 mod platform;
+mod probe;
 
 use crate::Studio;
 use crate::api::{
-    Disk, DoctorReport, DoctorRequest, GpuBackend, GpuBackendKind, Platform, Session,
+    BackendCheck, Disk, DoctorReport, DoctorRequest, GpuBackend, GpuBackendKind, Platform, Session,
 };
 use crate::error::Result;
 use crate::files::disk_space;
 use crate::models::cache_folder;
+use attune_engine::{DeviceCheck, check_device};
 
 /// Below this, a run of even a small model may not fit.
 const LITTLE_DISK: u64 = 2_000_000_000;
 
 /// Says what this machine is.
-#[expect(clippy::unnecessary_wraps, reason = "every command has this signature")]
 pub(crate) fn examine(
     studio: &Studio,
-    _: DoctorRequest,
-    _: &mut Session<'_>,
+    request: DoctorRequest,
+    session: &mut Session<'_>,
 ) -> Result<DoctorReport> {
     let home = studio.home();
     let disk = disk_space(home.root()).unwrap_or(Disk {
@@ -41,9 +47,30 @@ pub(crate) fn examine(
             parent.display()
         ));
     }
+    let platform = Platform::detect();
+    if platform.translated {
+        findings.push(
+            "This is the program for Intel Macs, which Rosetta translates. Install Attune for Apple Silicon."
+                .to_owned(),
+        );
+    }
+    let found = studio.look();
+    // What computes is told even where it is not what was asked for.
+    let gpu_backend = studio.backend_of(found.clone()).unwrap_or_else(|error| {
+        let remedy = error.remedy.as_deref().unwrap_or_default();
+        findings.push(sentence(&format!("{error}. {remedy}")));
+        found
+    });
+    let checks = if request.check {
+        checks(&gpu_backend, session)?
+    } else {
+        Vec::new()
+    };
+    findings.extend(checks.iter().filter_map(finding));
     Ok(DoctorReport {
-        platform: Platform::detect(),
-        gpu_backend: GpuBackend::detect(),
+        platform,
+        gpu_backend,
+        checks,
         memory: memory::measure(),
         disk,
         home: home.root().to_owned(),
@@ -55,71 +82,111 @@ pub(crate) fn examine(
     })
 }
 
-impl GpuBackend {
-    /// What computes on this machine in this build, and why.
-    pub fn detect() -> Self {
-        let mut looked_for = Vec::new();
-        let mut look = |what: &str, found: bool| {
-            looked_for.push(format!(
-                "{what}: {}",
-                if found { "found" } else { "not found" }
-            ));
-            found
-        };
-        let apple = look(
-            "Apple GPU (Metal)",
-            cfg!(all(target_os = "macos", target_arch = "aarch64")),
-        );
-        let driver = look(
-            "NVIDIA driver (/proc/driver/nvidia/version)",
-            exists("/proc/driver/nvidia/version"),
-        );
-        let device = look("NVIDIA device (/dev/nvidia0)", exists("/dev/nvidia0"));
-        looked_for.push(
-            "CUDA or Metal in this build: no, this build computes on the processor".to_owned(),
-        );
-        let reason = if apple {
-            "there is an Apple GPU, but this build has no Metal support yet"
-        } else if driver || device {
-            "there is an NVIDIA GPU, but this build has no CUDA support yet"
-        } else {
-            "no supported GPU was found"
-        };
-        Self {
-            kind: GpuBackendKind::Cpu,
-            reason: reason.to_owned(),
-            looked_for,
-        }
+/// Runs the small model on everything that can be used.
+fn checks(found: &GpuBackend, session: &Session<'_>) -> Result<Vec<BackendCheck>> {
+    let mut checks = Vec::new();
+    for backend in found.backends.iter().filter(|backend| backend.is_ready()) {
+        session.check()?;
+        let checked = check(backend.kind);
+        checks.push(BackendCheck {
+            kind: backend.kind,
+            problem: checked.as_ref().err().cloned(),
+            result: checked.ok(),
+        });
+    }
+    Ok(checks)
+}
+
+fn check(kind: GpuBackendKind) -> Result<DeviceCheck> {
+    Ok(check_device(&kind.open()?)?)
+}
+
+/// What is wrong with a device by its check.
+fn finding(check: &BackendCheck) -> Option<String> {
+    let kind = check.kind.as_str();
+    match (&check.result, &check.problem) {
+        (Some(result), _) if result.agrees => None,
+        (Some(result), _) => Some(format!(
+            "The device `{kind}` computes wrongly: a gradient is off by {:.1e} of the largest. Compute on another, and send the diagnostics.",
+            result.gradient_difference
+        )),
+        (None, Some(problem)) => Some(sentence(&format!(
+            "the check of the device `{kind}` failed: {problem}. {}",
+            problem.remedy.as_deref().unwrap_or_default()
+        ))),
+        (None, None) => None,
     }
 }
 
-fn exists(path: &str) -> bool {
-    std::path::Path::new(path).exists()
+/// With a capital letter, and nothing hanging behind.
+fn sentence(words: &str) -> String {
+    let mut letters = words.trim().chars();
+    letters
+        .next()
+        .map(|first| first.to_uppercase().chain(letters).collect())
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
     use crate::api::Control;
+
+    fn examined(studio: &Studio, check: bool) -> DoctorReport {
+        let control = Control::default();
+        let mut ignore = |_| {};
+        let mut session = Session::new(&mut ignore, &control);
+        examine(studio, DoctorRequest { check }, &mut session).unwrap()
+    }
 
     /// A person runs the doctor when nothing else works: it must not need a home folder.
     #[test]
     fn it_writes_nothing() {
         let home = std::env::temp_dir().join("attune-doctor-never-made");
-        let studio = Studio::open_at(&home);
-        let report = examine(
-            &studio,
-            DoctorRequest {},
-            &mut Session::new(&mut |_| {}, &Control::default()),
-        );
-        assert!(report.is_ok_and(|report| report.memory.total > 0 && report.disk.total > 0));
+        let report = examined(&Studio::open_at(&home), false);
+        assert!(report.memory.total > 0 && report.disk.total > 0 && report.checks.is_empty());
         assert!(!home.exists());
     }
 
     #[test]
-    fn the_backend_says_what_it_looked_for() {
-        let backend = GpuBackend::detect();
-        assert_eq!(backend.kind, GpuBackendKind::Cpu);
-        assert!(backend.looked_for.len() >= 4 && !backend.reason.is_empty());
+    fn everything_that_can_compute_is_checked() {
+        let home = tempfile::tempdir().unwrap();
+        let report = examined(&Studio::open_at(home.path()), true);
+        let ready = report.gpu_backend.backends.iter();
+        let ready: Vec<_> = ready
+            .filter(|backend| backend.is_ready())
+            .map(|backend| backend.kind)
+            .collect();
+        let checked: Vec<_> = report.checks.iter().map(|check| check.kind).collect();
+        assert_eq!(checked, ready);
+        assert!(report.checks.iter().all(|check| finding(check).is_none()));
+    }
+
+    /// The doctor is asked when a choice does not work; it says so instead of failing.
+    #[test]
+    fn a_choice_that_cannot_be_followed_is_worth_knowing() {
+        let home = tempfile::tempdir().unwrap();
+        let impossible = GpuBackendKind::ALL
+            .into_iter()
+            .find(|kind| !kind.is_built())
+            .unwrap();
+        std::fs::write(
+            home.path().join("preferences.json"),
+            format!(r#"{{"device": "{}"}}"#, impossible.as_str()),
+        )
+        .unwrap();
+        let studio = Studio::open_at(home.path());
+        let report = examined(&studio, false);
+        assert_eq!(report.gpu_backend.kind, GpuBackendKind::Cpu);
+        let told = report.findings.iter();
+        assert!(
+            told.clone()
+                .any(|finding| finding.contains(impossible.as_str())),
+            "{:?}",
+            report.findings
+        );
+        assert_eq!(studio.backend().unwrap_err().code, "device-unavailable");
     }
 }

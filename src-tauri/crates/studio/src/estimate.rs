@@ -8,11 +8,10 @@ use serde_json::{Map, Value, json};
 
 use crate::Studio;
 use crate::api::{
-    Capacity, Dataset, Estimate, Experiment, ExperimentStartRequest, MemoryEstimate, MemoryPart,
-    MethodFit, Session, Suggestion,
+    Capacity, Dataset, Estimate, Experiment, ExperimentStartRequest, GpuBackendKind,
+    MemoryEstimate, MemoryPart, MethodFit, Session, Suggestion,
 };
 use crate::datasets;
-use crate::doctor::memory;
 use crate::error::Result;
 use crate::experiments::{Plan, Rows, space_needed};
 use crate::models;
@@ -57,9 +56,15 @@ pub(crate) fn estimate(
     let memory = memory_of(&spec, &config, samples, usable)?;
     session.check()?;
     let busy = !store.reap(home)?.is_empty();
-    let (tokens_per_second, rate_reason) = rate(&store.experiments(home)?, &config, &spec, busy);
+    let (tokens_per_second, rate_reason) =
+        rate(studio, &store.experiments(home)?, &config, &spec, busy);
     let mut notes = Vec::new();
-    let free = memory::measure().available;
+    let (kind, device_memory) = studio.device_memory();
+    crate::device::require_computable(kind, &config)?;
+    if kind != GpuBackendKind::Cpu {
+        notes.push("The memory is what the processor's kernels take; compositions on a GPU take more, attention most of all.".to_owned());
+    }
+    let free = device_memory.available;
     if memory.fits && memory.total > free {
         notes.push(format!(
             "Only {} GB of memory are free now. Close other programs before a run this large.",
@@ -89,10 +94,10 @@ pub(crate) fn estimate(
     })
 }
 
-/// Bytes a run may use: the person's limit, else a share of the machine's memory. Preferences that
+/// Bytes a run may use: the person's limit, else a share of the memory of what computes. Preferences that
 /// cannot be read set no limit: half the program would be unusable for it.
 pub(crate) fn usable(studio: &Studio) -> u64 {
-    let machine = (memory::measure().total as f64 * USABLE) as u64;
+    let machine = (studio.device_memory().1.total as f64 * USABLE) as u64;
     preferences::load(studio)
         .ok()
         .and_then(|preferences| preferences.memory_limit)
@@ -392,6 +397,7 @@ fn suggestions(
 
 /// Tokens per second: as an earlier run of the same kind had, else from the processor's speed.
 fn rate(
+    studio: &Studio,
     experiments: &[Experiment],
     config: &ExperimentConfig,
     spec: &ModelSpec,
@@ -412,21 +418,27 @@ fn rate(
         };
         let operations = passes * spec.matrix_parameters() as f64;
         (
-            speed(busy) * EFFICIENCY / operations,
-            "From this processor's matrix speed; the first run will measure it.".to_owned(),
+            speed(studio, busy) * EFFICIENCY / operations,
+            "From this machine's matrix speed; the first run will measure it.".to_owned(),
         )
     })
 }
 
-/// Floating-point operations per second of matrix products on this machine, measured once while
-/// nothing else computes.
-fn speed(busy: bool) -> f64 {
+/// Floating-point operations per second of matrix products on what computes, measured once while
+/// nothing else does.
+fn speed(studio: &Studio, busy: bool) -> f64 {
     static SPEED: OnceLock<f64> = OnceLock::new();
     const USUAL: f64 = 1e11;
     if busy {
         return SPEED.get().copied().unwrap_or(USUAL);
     }
-    *SPEED.get_or_init(|| attune_engine::matrix_speed().unwrap_or(USUAL))
+    *SPEED.get_or_init(|| {
+        let measured = studio.open_device().ok().and_then(|device| {
+            let width = if device.is_cpu() { 1024 } else { 4096 };
+            attune_engine::matrix_speed(&device, width).ok()
+        });
+        measured.unwrap_or(USUAL)
+    })
 }
 
 fn giga(bytes: u64) -> String {

@@ -10,7 +10,7 @@ use crate::files::{PendingFolder, folder_size, require_space};
 use crate::jobs;
 use crate::settings::to_yaml;
 use crate::weights::{Files, load_decoder};
-use attune_engine::{DType, ModelSpec};
+use attune_engine::{DType, Device, ModelSpec};
 
 /// Writes the folder of the request, as a job.
 pub(crate) fn export(
@@ -116,7 +116,7 @@ fn write_merged(
     let weights = ModelSpec::from_folder(&files.base)?.parameter_count();
     let bytes = weights * dtype.size_in_bytes() as u64;
     require_space(folder, bytes, "the merged model")?;
-    let mut decoder = load_decoder(&files.base, &files.name, DType::F32, session)?;
+    let mut decoder = load_decoder(&files.base, &files.name, DType::F32, &Device::Cpu, session)?;
     if let Some(adapter) = &files.adapter {
         decoder.load_adapter(adapter)?;
     }

@@ -14,9 +14,6 @@ use crate::files::make_folder;
 use crate::home::Home;
 use crate::store::{NewJob, Request, Store};
 
-/// The only device of this build.
-pub(crate) const DEVICE: &str = "cpu";
-
 /// Of work that shares the machine with others.
 const NO_DEVICE: &str = "";
 
@@ -210,8 +207,9 @@ pub(crate) fn run_on_device<T>(
     session: &mut Session<'_>,
     work: impl FnOnce(&mut Session<'_>) -> Result<T>,
 ) -> Result<T> {
-    let mut job = RunningJob::join(studio, kind, subject, DEVICE)?;
-    match job.wait(studio, DEVICE, session)? {
+    let device = studio.backend()?.kind.as_str();
+    let mut job = RunningJob::join(studio, kind, subject, device)?;
+    match job.wait(studio, device, session)? {
         Turn::Mine => followed(studio, job, session, work),
         Turn::GivenUp(_) => {
             job.end(studio.store()?, JobState::Cancelled, None)?;

@@ -9,6 +9,7 @@
 pub mod api;
 mod chat;
 mod datasets;
+mod device;
 mod diagnostics;
 mod doctor;
 mod error;
@@ -39,8 +40,10 @@ use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock};
 
 pub use attune_engine::compute_in_background;
+pub use device::DeviceWish;
 pub use error::{Error, Result};
 
+use device::Devices;
 use estimate::Counts;
 use home::Home;
 use load::Counters;
@@ -56,6 +59,7 @@ pub struct Studio {
     loaded: Mutex<Vec<Loaded>>,
     counters: Counters,
     counts: Counts,
+    devices: Devices,
 }
 
 impl Studio {
@@ -77,7 +81,15 @@ impl Studio {
             loaded: Mutex::default(),
             counters: Counters::default(),
             counts: Counts::default(),
+            devices: Devices::default(),
         }
+    }
+
+    /// Computes on what `wish` says, whatever the environment and the preferences say.
+    #[must_use]
+    pub fn computing_on(mut self, wish: Option<DeviceWish>) -> Self {
+        self.devices.flag = wish;
+        self
     }
 
     /// The home folder, where everything of a person lies.

@@ -5,8 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, RefreshKind, System};
 
 use crate::Studio;
-use crate::api::{GpuBackend, Session, SystemLoad, SystemLoadRequest};
-use crate::doctor::memory;
+use crate::api::{GpuBackendKind, Session, SystemLoad, SystemLoadRequest};
 use crate::error::Result;
 use crate::estimate::usable;
 
@@ -42,14 +41,16 @@ pub(crate) fn measure(
         load = f64::from(system.global_cpu_usage() / 100.0).clamp(0.0, 1.0);
         memory_process = system.process(own).map_or(0, sysinfo::Process::memory);
     }
-    let memory = memory::measure();
+    let (device, memory) = studio.device_memory();
+    // The processor's counters say nothing of a GPU.
+    let on_cpu = device == GpuBackendKind::Cpu;
     Ok(SystemLoad {
-        device: GpuBackend::detect().kind,
+        device,
         memory_used: memory.total.saturating_sub(memory.available),
         memory_total: memory.total,
-        memory_process,
+        memory_process: (on_cpu || memory.unified).then_some(memory_process),
         memory_usable: usable(studio),
-        load,
+        load: on_cpu.then_some(load),
     })
 }
 
@@ -68,8 +69,9 @@ mod tests {
         let mut ignore = |_| {};
         let mut session = Session::new(&mut ignore, &control);
         let load = measure(&studio, SystemLoadRequest {}, &mut session).unwrap();
-        assert!(load.memory_process > 1_000_000);
+        assert_eq!(load.device, studio.backend().unwrap().kind);
+        assert!(load.memory_process.is_none_or(|bytes| bytes > 1_000_000));
         assert!(load.memory_used <= load.memory_total && load.memory_usable <= load.memory_total);
-        assert!((0.0..=1.0).contains(&load.load));
+        assert!(load.load.is_none_or(|load| (0.0..=1.0).contains(&load)));
     }
 }

@@ -44,13 +44,15 @@ pub(crate) fn write(
     _: &mut Session<'_>,
 ) -> Result<Preferences> {
     let preferences = request.preferences;
-    if !["auto", "cpu"].contains(&preferences.device.as_str()) {
-        return Err(Error::new(
-            "preference-invalid",
-            format!("there is no device `{}` in this build", preferences.device),
-        )
-        .with_remedy("Choose `auto` or `cpu`.")
-        .with_place("device"));
+    // A device that has gone missing must not keep other choices from being saved.
+    let kept = load(studio).is_ok_and(|before| before.device == preferences.device);
+    if !kept {
+        studio
+            .check_preference(&preferences.device)
+            .map_err(|error| Error {
+                code: "preference-invalid".to_owned(),
+                ..error.with_place("device")
+            })?;
     }
     settings::check_values(&preferences.defaults)?;
     let home = studio.home();
@@ -70,7 +72,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
-    use crate::api::{Appearance, Control};
+    use crate::api::{Appearance, Control, GpuBackendKind};
 
     #[test]
     fn preferences_last_and_bad_ones_change_nothing() {
@@ -100,6 +102,38 @@ mod tests {
         };
         assert!(write(&studio, request(&bad), &mut session).is_err());
         assert_eq!(load(&studio).unwrap(), preferences);
+    }
+
+    /// A driver that is gone after an update must not keep a person from choosing the theme.
+    #[test]
+    fn a_device_that_went_missing_can_stay_chosen() {
+        let home = tempfile::tempdir().unwrap();
+        let studio = Studio::open_at(home.path());
+        let gone = GpuBackendKind::ALL
+            .into_iter()
+            .find(|kind| !kind.is_built())
+            .unwrap();
+        let chosen = Preferences {
+            device: gone.as_str().to_owned(),
+            ..Preferences::default()
+        };
+        let control = Control::default();
+        let mut ignore = |_| {};
+        let mut session = Session::new(&mut ignore, &control);
+        let request = |preferences: &Preferences| PreferencesSetRequest {
+            preferences: preferences.clone(),
+        };
+        let refused = write(&studio, request(&chosen), &mut session).unwrap_err();
+        assert_eq!(refused.place.as_deref(), Some("device"));
+        assert!(refused.remedy.is_some());
+        let text = serde_json::to_vec(&chosen).unwrap();
+        fs::write(studio.home().preferences(), text).unwrap();
+        let dark = Preferences {
+            appearance: Appearance::Dark,
+            ..chosen
+        };
+        write(&studio, request(&dark), &mut session).unwrap();
+        assert_eq!(load(&studio).unwrap(), dark);
     }
 
     /// What tells what is wrong must work when something is.

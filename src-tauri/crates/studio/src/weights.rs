@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use crate::Studio;
 use crate::api::{CheckpointChoice, Progress, Session, Weights};
-use crate::doctor::memory;
 use crate::error::{Error, Result};
 use crate::experiments::{StartPoint, config_of};
 use crate::files::folder_size;
@@ -146,18 +145,19 @@ impl std::fmt::Debug for Loaded {
     }
 }
 
-/// Reads a model's weights, with progress.
+/// Reads a model's weights onto `device`, with progress.
 pub(crate) fn load_decoder(
     base: &Path,
     name: &str,
     stored: impl Into<WeightType>,
+    device: &Device,
     session: &mut Session<'_>,
 ) -> Result<Decoder> {
     const PARTS: u64 = 1000;
     session.check()?;
     let mut progress = Progress::new(format!("Loading {name}"), Some(PARTS));
     let mut report = |part: f32| progress.report((part * PARTS as f32) as u64, session);
-    Ok(Decoder::load(base, stored, &Device::Cpu, &mut report)?)
+    Ok(Decoder::load(base, stored, device, &mut report)?)
 }
 
 /// Models kept in memory: one and its tuned self, where every weight of it was tuned, which a
@@ -185,17 +185,20 @@ pub(crate) fn with_loaded<T>(
             }
         }
     };
-    let found = slot.iter().position(|loaded| loaded.is_of(files));
+    let device = studio.open_device()?;
+    let found = slot
+        .iter()
+        .position(|loaded| loaded.is_of(files) && loaded.decoder.device().same_device(&device));
     let mut loaded = if let Some(place) = found {
         slot.remove(place)
     } else {
         slot.truncate(KEPT - 1);
         // In memory they are f32, on disk half of that at least; a second model is a comfort.
         let needed = folder_size(&files.base) * 2;
-        if memory::measure().available < needed + needed / 4 {
+        if studio.device_memory().1.available < needed + needed / 4 {
             slot.clear();
         }
-        load(files, session)?
+        load(files, &device, session)?
     };
     let result = loaded
         .choose_adapter(files)
@@ -204,7 +207,7 @@ pub(crate) fn with_loaded<T>(
     result
 }
 
-fn load(files: &Files, session: &mut Session<'_>) -> Result<Loaded> {
+fn load(files: &Files, device: &Device, session: &mut Session<'_>) -> Result<Loaded> {
     let stored = if Gguf::is_one(&files.base) {
         WeightType::Stored
     } else {
@@ -213,7 +216,7 @@ fn load(files: &Files, session: &mut Session<'_>) -> Result<Loaded> {
     Ok(Loaded {
         folders: (files.model.clone(), files.base.clone()),
         tokenizer: files.tokenizer()?,
-        decoder: load_decoder(&files.base, &files.name, stored, session)?,
+        decoder: load_decoder(&files.base, &files.name, stored, device, session)?,
         known: Vec::new(),
     })
 }

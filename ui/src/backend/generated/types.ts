@@ -35,6 +35,57 @@ stop_reason: StopReason, };
 export type Appearance = "system" | "light" | "dark";
 
 /**
+ * One kind of device and whether it can be used.
+ */
+export type Backend = { 
+/**
+ * Which kind.
+ */
+kind: GpuBackendKind, 
+/**
+ * Whether it can be used, and if not, what stands in the way.
+ */
+state: BackendState, 
+/**
+ * Its name, where it is known: `NVIDIA H100 80GB HBM3`.
+ */
+name: string | null, 
+/**
+ * What was found, in a sentence.
+ */
+reason: string, 
+/**
+ * What would make it usable.
+ */
+remedy: string | null, 
+/**
+ * Its memory, where it is known.
+ */
+memory: Memory | null, };
+
+/**
+ * What the check of a device found.
+ */
+export type BackendCheck = { 
+/**
+ * Which kind of device.
+ */
+kind: GpuBackendKind, 
+/**
+ * What came out.
+ */
+result: DeviceCheck | null, 
+/**
+ * Why nothing did.
+ */
+problem: Error | null, };
+
+/**
+ * What stands in the way of a device.
+ */
+export type BackendState = "ready" | "no_device" | "no_driver" | "driver_too_old" | "library_missing" | "not_built" | "busy" | "out_of_memory" | "refused";
+
+/**
  * A bar of the histogram.
  */
 export type Bin = { 
@@ -101,6 +152,11 @@ checkpoint: CheckpointChoice | null, };
  * Which checkpoint of an experiment.
  */
 export type CheckpointChoice = "best" | "last";
+
+/**
+ * Who chose the device. An earlier one overrules the later ones.
+ */
+export type ChosenBy = "flag" | "environment" | "preference" | "detection";
 
 /**
  * A column of the file.
@@ -420,6 +476,44 @@ inspection: Inspection,
 held_out: Dataset | null, };
 
 /**
+ * What a check of a device found. Differences are relative to the largest value that should have
+ * come out.
+ */
+export type DeviceCheck = { 
+/**
+ * Loss of the small model, nats per token.
+ */
+loss: number, 
+/**
+ * Of the loss.
+ */
+loss_difference: number, 
+/**
+ * The largest of any gradient.
+ */
+gradient_difference: number, 
+/**
+ * The largest of any change by a step of AdamW.
+ */
+step_difference: number, 
+/**
+ * The most that rounding explains: the sums have another order.
+ */
+tolerance: number, 
+/**
+ * Whether all three are within it.
+ */
+agrees: boolean, 
+/**
+ * Tokens per second of the small model's steps. A large model's steps use a GPU better.
+ */
+tokens_per_second: number, 
+/**
+ * Floating-point operations per second of an f32 matrix product.
+ */
+operations_per_second: number, };
+
+/**
  * A diagnostics bundle that was written.
  */
 export type Diagnostics = { 
@@ -484,11 +578,15 @@ export type DoctorReport = {
  */
 platform: Platform, 
 /**
- * What computes.
+ * What computes, and what else was looked at.
  */
 gpu_backend: GpuBackend, 
 /**
- * Working memory.
+ * What the checks of the devices found, where they were asked for.
+ */
+checks: Array<BackendCheck>, 
+/**
+ * Working memory of the processor.
  */
 memory: Memory, 
 /**
@@ -523,7 +621,12 @@ findings: Array<string>, };
 /**
  * Arguments of `doctor`.
  */
-export type DoctorRequest = Record<symbol, never>;
+export type DoctorRequest = { 
+/**
+ * Run a small model on each device that can be used, compare it with the formulas, and
+ * measure. Takes a second or so.
+ */
+check: boolean, };
 
 /**
  * A refusal. Hosts branch on `code`, and show the rest as it is.
@@ -1128,9 +1231,13 @@ kind: GpuBackendKind,
  */
 reason: string, 
 /**
- * What was looked for, and what was found.
+ * Who chose.
  */
-looked_for: Array<string>, };
+chosen_by: ChosenBy, 
+/**
+ * Everything that could compute, in the order of preference; the processor last.
+ */
+backends: Array<Backend>, };
 
 /**
  * What can compute.
@@ -1589,7 +1696,11 @@ available: number,
 /**
  * The container's limit, where there is one below the machine's memory.
  */
-limit: number | null, };
+limit: number | null, 
+/**
+ * Whether processor and GPU share it.
+ */
+unified: boolean, };
 
 /**
  * Memory by part, against what this machine gives.
@@ -1856,9 +1967,21 @@ system: string,
  */
 system_name: string, 
 /**
- * Name of the processor.
+ * Version of the kernel.
+ */
+kernel: string, 
+/**
+ * Name of the processor, as Apple, the board or the processor itself gives it.
  */
 chip: string, 
+/**
+ * Name of the computer or board, where it has one: `NVIDIA DGX Spark`.
+ */
+model: string | null, 
+/**
+ * Whether this is a program for Intel Macs on Apple Silicon (Rosetta).
+ */
+translated: boolean, 
 /**
  * Logical cores of the machine.
  */
@@ -1885,7 +2008,7 @@ notifications: boolean,
  */
 keep_awake: boolean, 
 /**
- * The device to compute on: `auto` or `cpu`.
+ * The device to compute on: `auto`, `cpu`, `cuda` or `metal`.
  */
 device: string, 
 /**
@@ -2362,17 +2485,17 @@ memory_used: number,
  */
 memory_total: number, 
 /**
- * Bytes this process holds.
+ * Bytes this process holds; unknown of a GPU with memory of its own.
  */
-memory_process: number, 
+memory_process: number | null, 
 /**
  * Bytes a run may use.
  */
 memory_usable: number, 
 /**
- * Share of its computing power in use, 0 to 1, since the last call.
+ * Share of its computing power in use, 0 to 1, since the last call; unknown on a GPU.
  */
-load: number, };
+load: number | null, };
 
 /**
  * Arguments of `system_load`.

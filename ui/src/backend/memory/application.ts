@@ -46,8 +46,8 @@ export const application: Handlers = {
   preferences: () => savedPreferences(),
   preferences_set: ({ preferences }) => {
     if (!preferences) throw new CommandError({ code: 'preference-invalid', message: 'there are no preferences to keep' });
-    if (!['auto', 'cpu'].includes(preferences.device)) {
-      throw new CommandError({ code: 'preference-invalid', message: `there is no device \`${preferences.device}\` in this build`, remedy: 'Choose `auto` or `cpu`.', where: 'device' });
+    if (!['auto', 'cpu', 'metal'].includes(preferences.device)) {
+      throw new CommandError({ code: 'preference-invalid', message: `the preferences ask for the device \`${preferences.device}\`, but Macs have no such GPU`, remedy: 'Choose another device in the settings.', where: 'device' });
     }
     return savePreferences(preferences);
   },

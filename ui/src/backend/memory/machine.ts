@@ -1,5 +1,5 @@
 import { CommandError } from '../backend';
-import type { DoctorReport, Starter } from '../generated/types';
+import type { DeviceCheck, DoctorReport, GpuBackendKind, Starter } from '../generated/types';
 import { readScenario, type Handlers } from './context';
 import { datasetStore, starterDatasets } from './datasets';
 import { deviceUse, startJob } from './jobs';
@@ -8,20 +8,24 @@ import { savedPreferences } from './preferences';
 
 const gigabyte = 1e9;
 
-/** As `attune doctor` answers on such a machine: this build computes on the processor. */
+/** As `attune doctor` answers on such a machine. */
 const report: DoctorReport = {
-  platform: { architecture: 'arm64', system: 'macos', system_name: 'macOS 26.1 Tahoe', chip: 'Apple M3 Max', cores: 14, usable_cores: 14 },
+  platform: { architecture: 'arm64', system: 'macos', system_name: 'macOS 26.1 Tahoe', kernel: '25.1.0', chip: 'Apple M3 Max', model: 'Mac15,9', translated: false, cores: 16, usable_cores: 16 },
   gpu_backend: {
-    kind: 'cpu',
-    reason: 'there is an Apple GPU, but this build has no Metal support yet',
-    looked_for: [
-      'Apple GPU (Metal): found',
-      'NVIDIA driver (/proc/driver/nvidia/version): not found',
-      'NVIDIA device (/dev/nvidia0): not found',
-      'CUDA or Metal in this build: no, this build computes on the processor',
+    kind: 'metal',
+    reason: 'there is an Apple GPU, which shares the memory of the processor',
+    chosen_by: 'detection',
+    backends: [
+      { kind: 'cuda', state: 'no_device', name: null, reason: "CUDA is NVIDIA's, and Macs have no such GPU", remedy: null, memory: null },
+      {
+        kind: 'metal', state: 'ready', name: 'Apple M3 Max', reason: 'there is an Apple GPU, which shares the memory of the processor', remedy: null,
+        memory: { total: 36 * gigabyte, available: 22.4 * gigabyte, limit: 36 * gigabyte, unified: true },
+      },
+      { kind: 'cpu', state: 'ready', name: null, reason: 'the processor always works', remedy: null, memory: { total: 48 * gigabyte, available: 22.4 * gigabyte, limit: null, unified: true } },
     ],
   },
-  memory: { total: 36 * gigabyte, available: 22.4 * gigabyte, limit: null },
+  checks: [],
+  memory: { total: 48 * gigabyte, available: 22.4 * gigabyte, limit: null, unified: true },
   disk: { total: 994 * gigabyte, available: 412 * gigabyte },
   home: '/Users/ada/Library/Application Support/attune',
   home_reason: "the platform's application-data folder",
@@ -39,13 +43,18 @@ const report: DoctorReport = {
 /** A machine at its limits: a container with little of everything, which the doctor remarks on. */
 const small: DoctorReport = {
   ...report,
-  platform: { architecture: 'x86_64', system: 'linux', system_name: 'Linux (Ubuntu 24.04)', chip: 'AMD EPYC 7B13 64-Core Processor', cores: 64, usable_cores: 2 },
+  platform: { architecture: 'x86_64', system: 'linux', system_name: 'Linux (Ubuntu 24.04)', kernel: '6.8.0-45-generic', chip: 'AMD EPYC 7B13 64-Core Processor', model: null, translated: false, cores: 64, usable_cores: 2 },
   gpu_backend: {
     kind: 'cpu',
-    reason: 'no supported GPU was found',
-    looked_for: ['Apple GPU (Metal): not found', ...report.gpu_backend.looked_for.slice(1)],
+    reason: 'there is an NVIDIA GPU, but no driver for it',
+    chosen_by: 'detection',
+    backends: [
+      { kind: 'cuda', state: 'no_driver', name: null, reason: 'there is an NVIDIA GPU, but no driver for it', remedy: "Install NVIDIA's driver, version 580 or newer; on a Jetson, JetPack.", memory: null },
+      { kind: 'metal', state: 'no_device', name: null, reason: "Metal is Apple's, and this is no Mac", remedy: null, memory: null },
+      { kind: 'cpu', state: 'ready', name: null, reason: 'the processor always works', remedy: null, memory: { total: 4 * gigabyte, available: 1.1 * gigabyte, limit: 4 * gigabyte, unified: false } },
+    ],
   },
-  memory: { total: 4 * gigabyte, available: 1.1 * gigabyte, limit: 4 * gigabyte },
+  memory: { total: 4 * gigabyte, available: 1.1 * gigabyte, limit: 4 * gigabyte, unified: false },
   disk: { total: 20 * gigabyte, available: 1.2 * gigabyte },
   home: '/data/attune',
   home_reason: 'ATTUNE_HOME',
@@ -65,10 +74,29 @@ export const starter: Starter = {
   },
 };
 
+const checked = (kind: GpuBackendKind): DeviceCheck => ({
+  loss: 4.871,
+  loss_difference: 9.8e-8,
+  gradient_difference: kind === 'cpu' ? 3.1e-7 : 6.4e-7,
+  step_difference: 4.7e-5,
+  tolerance: 1e-3,
+  agrees: true,
+  tokens_per_second: kind === 'cpu' ? 21_400 : 9_800,
+  operations_per_second: kind === 'cpu' ? 1.1e12 : 9.6e12,
+});
+
 export const machine: Handlers = {
-  doctor: () => (readScenario() === 'empty' ? small : report),
+  doctor: ({ check = false }) => {
+    const machine = readScenario() === 'empty' ? small : report;
+    const wish = savedPreferences().device;
+    const gpu_backend = machine.gpu_backend.backends.some(({ kind, state }) => kind === wish && state === 'ready')
+      ? { ...machine.gpu_backend, kind: wish as GpuBackendKind, reason: 'the preferences ask for it', chosen_by: 'preference' as const }
+      : machine.gpu_backend;
+    const ready = gpu_backend.backends.filter(({ state }) => state === 'ready');
+    return { ...machine, gpu_backend, checks: check ? ready.map(({ kind }) => ({ kind, result: checked(kind), problem: null })) : [] };
+  },
   system_load: () => {
-    const { total } = report.memory;
+    const total = 36 * gigabyte;
     const seconds = Date.now() / 1000;
     const { running } = deviceUse();
     const limit = savedPreferences().memory_limit;
@@ -78,7 +106,8 @@ export const machine: Handlers = {
       memory_total: total,
       memory_process: (running ? 9.2 : 0.4) * gigabyte,
       memory_usable: Math.min(limit ?? Infinity, total * 0.85),
-      load: running ? 0.9 + 0.05 * Math.sin(seconds / 2) : 0.06 + 0.02 * Math.sin(seconds),
+      // Metal does not tell how busy its GPU is.
+      load: null,
     };
   },
   starter: async (_request, { emit, sleep, signal }) => {

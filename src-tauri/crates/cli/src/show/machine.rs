@@ -5,7 +5,10 @@ use crate::failure::Outcome;
 use crate::table::{Facts, Left, Table};
 use crate::words::{bytes, indented};
 use attune_studio::Error;
-use attune_studio::api::{DoctorReport, SettingDefinition, SettingKind, Starter};
+use attune_studio::api::{
+    Backend, BackendCheck, DoctorReport, GpuBackendKind, Memory, SettingDefinition, SettingKind,
+    Starter,
+};
 
 /// What this machine is.
 pub(super) fn doctor(report: &DoctorReport) -> String {
@@ -14,8 +17,12 @@ pub(super) fn doctor(report: &DoctorReport) -> String {
     facts.add("Attune", &report.version);
     facts.add(
         "Platform",
-        format!("{}, {}", platform.architecture, platform.system_name),
+        format!(
+            "{}, {}, kernel {}",
+            platform.architecture, platform.system_name, platform.kernel
+        ),
     );
+    facts.add_some("Computer", platform.model.clone());
     facts.add(
         "Processor",
         format!(
@@ -31,20 +38,7 @@ pub(super) fn doctor(report: &DoctorReport) -> String {
             report.gpu_backend.reason
         ),
     );
-    let limit = report
-        .memory
-        .limit
-        .map(|_| ", limited by the container")
-        .unwrap_or_default();
-    let memory = &report.memory;
-    facts.add(
-        "Memory",
-        format!(
-            "{} free of {}{limit}",
-            bytes(memory.available),
-            bytes(memory.total)
-        ),
-    );
+    facts.add("Memory", memory(&report.memory));
     facts.add(
         "Disk",
         match report.disk.total {
@@ -57,11 +51,16 @@ pub(super) fn doctor(report: &DoctorReport) -> String {
         format!("{} ({})", report.home.display(), report.home_reason),
     );
     facts.add("Model cache", report.model_cache.display().to_string());
-    let looked_for = report
-        .gpu_backend
-        .looked_for
-        .iter()
-        .fold(String::new(), |text, line| text + "  " + line + "\n");
+    let mut devices = Facts::default();
+    for backend in &report.gpu_backend.backends {
+        devices.add(backend.kind.as_str(), device(backend));
+    }
+    let devices = indented(&devices.to_string(), 2);
+    let checks = report.checks.iter().map(check);
+    let checks: String = match checks.collect::<String>() {
+        none if none.is_empty() => none,
+        checks => format!("\nChecked with a small model, against the formulas:\n{checks}"),
+    };
     let findings = match report.findings.as_slice() {
         [] => "\nAll is well.\n".to_owned(),
         findings => findings
@@ -70,7 +69,51 @@ pub(super) fn doctor(report: &DoctorReport) -> String {
                 text + "  " + line + "\n"
             }),
     };
-    format!("{facts}\nLooked for:\n{looked_for}{findings}")
+    format!("{facts}\nDevices:\n{devices}{checks}{findings}")
+}
+
+fn memory(memory: &Memory) -> String {
+    let limit = memory.limit.map(|_| ", limited").unwrap_or_default();
+    let shared = if memory.unified {
+        ", shared with the GPU"
+    } else {
+        ""
+    };
+    let (available, total) = (bytes(memory.available), bytes(memory.total));
+    format!("{available} free of {total}{limit}{shared}")
+}
+
+/// What was found of a device, and what would help.
+fn device(backend: &Backend) -> String {
+    let mut text = backend.reason.clone();
+    if backend.kind != GpuBackendKind::Cpu
+        && let Some(found) = &backend.memory
+    {
+        text += &format!("; {}", memory(found));
+    }
+    if let Some(remedy) = &backend.remedy {
+        text += &format!(". {remedy}");
+    }
+    text
+}
+
+/// What came out of a device's check, in a line.
+fn check(check: &BackendCheck) -> String {
+    let said = match (&check.result, &check.problem) {
+        (Some(result), _) => format!(
+            "{}: loss {:.1e}, gradients {:.1e}, step {:.1e} apart (at most {:.0e}); {:.0} tokens/s, matrices {:.1} GFLOP/s",
+            if result.agrees { "right" } else { "WRONG" },
+            result.loss_difference,
+            result.gradient_difference,
+            result.step_difference,
+            result.tolerance,
+            result.tokens_per_second,
+            result.operations_per_second / 1e9
+        ),
+        (None, Some(problem)) => format!("failed: {problem}"),
+        (None, None) => "not run".to_owned(),
+    };
+    format!("  {}  {said}\n", check.kind.as_str())
 }
 
 /// The setting called `key`.

@@ -22,12 +22,12 @@ pub struct SystemLoad {
     pub memory_used: u64,
     /// Bytes it has.
     pub memory_total: u64,
-    /// Bytes this process holds.
-    pub memory_process: u64,
+    /// Bytes this process holds; unknown of a GPU with memory of its own.
+    pub memory_process: Option<u64>,
     /// Bytes a run may use.
     pub memory_usable: u64,
-    /// Share of its computing power in use, 0 to 1, since the last call.
-    pub load: f64,
+    /// Share of its computing power in use, 0 to 1, since the last call; unknown on a GPU.
+    pub load: Option<f64>,
 }
 
 /// Light or dark.
@@ -53,7 +53,7 @@ pub struct Preferences {
     pub notifications: bool,
     /// Keep the machine from sleeping while a run works.
     pub keep_awake: bool,
-    /// The device to compute on: `auto` or `cpu`.
+    /// The device to compute on: `auto`, `cpu`, `cuda` or `metal`.
     pub device: String,
     /// Bytes that estimates take as what a run may use; what the machine has without it.
     pub memory_limit: Option<u64>,

@@ -7,20 +7,27 @@ use serde_json::{Map, Value};
 use ts_rs::TS;
 
 use super::Capacity;
+pub use attune_engine::{DeviceCheck, GpuBackendKind};
 
 /// Arguments of `doctor`.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, TS)]
 #[serde(default)]
-pub struct DoctorRequest {}
+pub struct DoctorRequest {
+    /// Run a small model on each device that can be used, compare it with the formulas, and
+    /// measure. Takes a second or so.
+    pub check: bool,
+}
 
 /// What this machine is and what Attune can use of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 pub struct DoctorReport {
     /// The processor and the system.
     pub platform: Platform,
-    /// What computes.
+    /// What computes, and what else was looked at.
     pub gpu_backend: GpuBackend,
-    /// Working memory.
+    /// What the checks of the devices found, where they were asked for.
+    pub checks: Vec<BackendCheck>,
+    /// Working memory of the processor.
     pub memory: Memory,
     /// The disk under the home folder.
     pub disk: Disk,
@@ -47,8 +54,14 @@ pub struct Platform {
     pub system: String,
     /// Name and version of the system, for people.
     pub system_name: String,
-    /// Name of the processor.
+    /// Version of the kernel.
+    pub kernel: String,
+    /// Name of the processor, as Apple, the board or the processor itself gives it.
     pub chip: String,
+    /// Name of the computer or board, where it has one: `NVIDIA DGX Spark`.
+    pub model: Option<String>,
+    /// Whether this is a program for Intel Macs on Apple Silicon (Rosetta).
+    pub translated: bool,
     /// Logical cores of the machine.
     pub cores: usize,
     /// Cores this process may use.
@@ -62,31 +75,76 @@ pub struct GpuBackend {
     pub kind: GpuBackendKind,
     /// Why, in a sentence.
     pub reason: String,
-    /// What was looked for, and what was found.
-    pub looked_for: Vec<String>,
+    /// Who chose.
+    pub chosen_by: ChosenBy,
+    /// Everything that could compute, in the order of preference; the processor last.
+    pub backends: Vec<Backend>,
 }
 
-/// What can compute.
+/// Who chose the device. An earlier one overrules the later ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
-pub enum GpuBackendKind {
-    /// NVIDIA.
-    Cuda,
-    /// Apple.
-    Metal,
-    /// The processor; always works.
-    Cpu,
+pub enum ChosenBy {
+    /// `--device`.
+    Flag,
+    /// `ATTUNE_DEVICE`.
+    Environment,
+    /// The preferences.
+    Preference,
+    /// Nobody: the first that can be used.
+    Detection,
 }
 
-impl GpuBackendKind {
-    /// As stored and shown.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Cuda => "cuda",
-            Self::Metal => "metal",
-            Self::Cpu => "cpu",
-        }
-    }
+/// One kind of device and whether it can be used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Backend {
+    /// Which kind.
+    pub kind: GpuBackendKind,
+    /// Whether it can be used, and if not, what stands in the way.
+    pub state: BackendState,
+    /// Its name, where it is known: `NVIDIA H100 80GB HBM3`.
+    pub name: Option<String>,
+    /// What was found, in a sentence.
+    pub reason: String,
+    /// What would make it usable.
+    pub remedy: Option<String>,
+    /// Its memory, where it is known.
+    pub memory: Option<Memory>,
+}
+
+/// What stands in the way of a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum BackendState {
+    /// Nothing: it can be used.
+    Ready,
+    /// There is none.
+    NoDevice,
+    /// There is one, but no driver.
+    NoDriver,
+    /// The driver is older than this build needs.
+    DriverTooOld,
+    /// A library that the build needs is not there.
+    LibraryMissing,
+    /// This build computes on others only.
+    NotBuilt,
+    /// Another program has it for itself.
+    Busy,
+    /// Its memory is taken.
+    OutOfMemory,
+    /// The driver refuses it for another reason.
+    Refused,
+}
+
+/// What the check of a device found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+pub struct BackendCheck {
+    /// Which kind of device.
+    pub kind: GpuBackendKind,
+    /// What came out.
+    pub result: Option<DeviceCheck>,
+    /// Why nothing did.
+    pub problem: Option<crate::error::Error>,
 }
 
 /// Working memory in bytes.
@@ -98,6 +156,8 @@ pub struct Memory {
     pub available: u64,
     /// The container's limit, where there is one below the machine's memory.
     pub limit: Option<u64>,
+    /// Whether processor and GPU share it.
+    pub unified: bool,
 }
 
 /// A disk in bytes.

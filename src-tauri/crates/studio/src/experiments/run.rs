@@ -14,16 +14,17 @@ use crate::api::{
     TrainEvent,
 };
 use crate::datasets;
+use crate::device::require_computable;
 use crate::error::{Error, Result};
 use crate::estimate;
-use crate::jobs::{DEVICE, RunningJob, Turn, asked};
+use crate::jobs::{RunningJob, Turn, asked};
 use crate::models;
 use crate::preview;
 use crate::settings::{ExperimentConfig, ScheduleChoice};
 use crate::store::{Request, now_exact};
 use crate::weights::load_decoder;
 use attune_data::{Sample, Tokenizer};
-use attune_engine::{Decoder, ModelSpec, Outcome, Schedule, TrainOptions};
+use attune_engine::{Decoder, Device, ModelSpec, Outcome, Schedule, TrainOptions};
 
 /// Trains experiment `id` from its last checkpoint, or from its start, to its end or to a pause.
 pub(super) fn run(studio: &Studio, id: &str, session: &mut Session<'_>) -> Result<Experiment> {
@@ -36,9 +37,11 @@ pub(super) fn run(studio: &Studio, id: &str, session: &mut Session<'_>) -> Resul
             "It is running in another process already.",
         ));
     }
-    let mut job = RunningJob::join(studio, JobKind::Train, id, DEVICE)?;
+    let device = studio.backend()?.kind;
+    require_computable(device, &config_of(&experiment)?)?;
+    let mut job = RunningJob::join(studio, JobKind::Train, id, device.as_str())?;
     store.set_experiment_state(id, ExperimentState::Queued, None)?;
-    let result = match job.wait(studio, DEVICE, session)? {
+    let result = match job.wait(studio, device.as_str(), session)? {
         Turn::GivenUp(_) => Err(Error::cancelled()),
         Turn::Mine => {
             store.set_experiment_state(id, ExperimentState::Running, None)?;
@@ -162,7 +165,13 @@ fn train(
     studio.unload();
     let data = TrainingData::prepare(studio, experiment, &config, &model.folder, session)?;
     let start = StartPoint::of(experiment, &model.folder);
-    let mut decoder = prepare(&start, &model.name, &config, session)?;
+    let mut decoder = prepare(
+        &start,
+        &model.name,
+        &config,
+        &studio.open_device()?,
+        session,
+    )?;
     session.check()?;
     let checkpoints = experiment.folder.join("checkpoints");
     crate::files::make_folder(&checkpoints)?;
@@ -287,10 +296,11 @@ fn prepare(
     start: &StartPoint,
     name: &str,
     config: &ExperimentConfig,
+    device: &Device,
     session: &mut Session<'_>,
 ) -> Result<Decoder> {
     let stored = config.frozen_weights(&ModelSpec::from_folder(&start.base)?);
-    let mut decoder = load_decoder(&start.base, name, stored, session)?;
+    let mut decoder = load_decoder(&start.base, name, stored, device, session)?;
     if let Some(adapter) = &start.adapter {
         decoder.load_adapter(adapter)?;
         decoder.set_lora_dropout(config.lora_dropout);
