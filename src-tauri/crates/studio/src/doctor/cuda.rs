@@ -2,6 +2,7 @@
 //! machine without the driver runs the same program.
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::mem::ManuallyDrop;
 
 use super::probe::{CudaDevice, CudaFacts, CudaRefusal};
 use libloading::{Library, Symbol};
@@ -33,6 +34,8 @@ type Context = *mut c_void;
 pub(super) fn ask() -> Result<CudaFacts, CudaRefusal> {
     // SAFETY: libcuda may be opened at any time; its start-up code is made for it.
     let library = unsafe { Library::new(LIBRARY) }.map_err(|_| CudaRefusal::NoLibrary)?;
+    // The driver keeps threads of its own: its code must stay where it is.
+    let library = ManuallyDrop::new(library);
     let driver = Driver(&library);
     driver.init()?;
     let version = driver.number(b"cuDriverGetVersion\0")? as u32;
@@ -40,8 +43,6 @@ pub(super) fn ask() -> Result<CudaFacts, CudaRefusal> {
         0 => None,
         _ => Some(driver.first_device()?),
     };
-    // The driver keeps threads of its own: its code must stay where it is.
-    std::mem::forget(library);
     Ok(CudaFacts { version, device })
 }
 
