@@ -30,7 +30,7 @@ pub fn make(parts: &Parts, work: &Path, out: &Path) -> Result<PathBuf> {
     Ok(whole)
 }
 
-/// The same files always make the same image: `SOURCE_DATE_EPOCH`, if set, is every file's time.
+/// `SOURCE_DATE_EPOCH`, if set, becomes the time of every file in it.
 fn squash(appdir: &Path, image: &Path) -> Result<()> {
     let mut command = Command::new("mksquashfs");
     command.arg(appdir).arg(image).args([
