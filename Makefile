@@ -8,10 +8,10 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 CARGO_BUILD := cargo build --workspace --bins --examples --locked
 CARGO_TEST := cargo test --workspace --locked
 
-.PHONY: help setup-dev pages build run wave demo test test-unit test-ui test-window lint bench bench-memory fuzz starter-model generated screenshots
+.PHONY: help setup-dev pages build run wave demo test test-unit test-ui test-window lint bench bench-memory fuzz starter-model generated screenshots test-arm64 build-arm64
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 16
 
 setup-dev: ## Install what building needs; safe to repeat, asks for sudo only where it must
 	@.ci/setup
@@ -49,6 +49,12 @@ test-window: build ## The real window under a screen of its own: first run, drag
 	@if [ "$$(uname -s)" = Linux ]; then \
 		ATTUNE_DESKTOP=$(abspath $(TARGET))/debug/attune-desktop ATTUNE_CLI=$(abspath $(TARGET))/debug/attune npm run --silent test:window; \
 	fi
+
+test-arm64: setup-dev ## Everything below the window, built for ARM64 Linux and run under emulation
+	@.ci/test-arm64
+
+build-arm64: pages ## The window and the terminal program for ARM64 Linux, built on another machine
+	@.ci/build-arm64
 
 lint: pages ## Formatting, clippy and svelte-check, warnings refused
 	cargo fmt --check
