@@ -10,10 +10,10 @@ CARGO_TEST := cargo test --workspace --locked
 # A workspace of its own, with results of its own: see packaging/Cargo.toml.
 PACKAGING := cd packaging && CARGO_TARGET_DIR=$(abspath $(TARGET))/packaging cargo
 
-.PHONY: help setup-dev pages build run wave demo test test-unit test-marker test-ui test-window lint check-macos bench bench-memory fuzz package starter-model generated screenshots
+.PHONY: help setup-dev pages build run wave demo test test-unit test-marker test-ui test-window lint check-macos bench bench-memory fuzz package starter-model generated screenshots test-arm64 build-arm64
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 16
 
 setup-dev: ## Install what building needs; safe to repeat, asks for sudo only where it must
 	@.ci/setup
@@ -61,6 +61,12 @@ test-window: build ## The real window under a screen of its own: first run, drag
 	@if [ "$$(uname -s)" = Linux ]; then \
 		ATTUNE_DESKTOP=$(abspath $(TARGET))/debug/attune-desktop ATTUNE_CLI=$(abspath $(TARGET))/debug/attune npm run --silent test:window; \
 	fi
+
+test-arm64: setup-dev ## Everything below the window, built for ARM64 Linux and run under emulation
+	@.ci/test-arm64
+
+build-arm64: pages ## The window and the terminal program for ARM64 Linux, built on another machine
+	@.ci/build-arm64
 
 lint: pages ## Formatting, clippy and svelte-check, warnings refused
 	cargo fmt --check
