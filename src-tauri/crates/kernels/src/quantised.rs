@@ -4,6 +4,7 @@
 mod ggml;
 mod int8;
 mod nf4;
+mod planes;
 
 use crate::storage::{as_f32, view};
 use candle_core::{Device, Result, Tensor, bail};
@@ -11,6 +12,7 @@ use ggml::Ggml;
 pub use ggml::GgmlType;
 use int8::Int8;
 use nf4::Nf4;
+use planes::Resident;
 use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::Arc;
@@ -51,12 +53,46 @@ enum Elements {
     Ggml(Ggml),
 }
 
+/// What a [`QuantisedMatrix`] is made of, as a kernel for another device takes it.
+#[derive(Debug, Clone, Copy)]
+pub enum QuantisedParts<'a> {
+    /// An element is the code's value times its block's magnitude, which is `map[magnitudes[block]] ·
+    /// outer_magnitudes[block / 256] + mean`.
+    Nf4 {
+        /// Two elements a byte, the first in the upper half.
+        codes: &'a [u8],
+        /// A byte for each 64 elements.
+        magnitudes: &'a [u8],
+        /// One for each 256 magnitudes.
+        outer_magnitudes: &'a [f32],
+        /// Mean of the magnitudes.
+        mean: f32,
+        /// What a byte of `magnitudes` stands for.
+        map: &'a [f32; 256],
+    },
+    /// An element is its code times its row's magnitude, in steps of 1 / 127.
+    Int8 {
+        /// Row by row.
+        codes: &'a [i8],
+        /// Largest magnitude of each row.
+        magnitudes: &'a [f32],
+    },
+    /// Blocks as a GGUF file has them, row by row.
+    Ggml {
+        /// Their type.
+        ty: GgmlType,
+        /// Their bytes.
+        blocks: &'a [u8],
+    },
+}
+
 /// A frozen matrix `(rows, columns)` in few bits an element.
 #[derive(Clone)]
 pub struct QuantisedMatrix {
     rows: usize,
     columns: usize,
     elements: Elements,
+    resident: Resident,
 }
 
 impl std::fmt::Debug for QuantisedMatrix {
@@ -104,6 +140,7 @@ impl QuantisedMatrix {
             rows,
             columns,
             elements,
+            resident: Resident::default(),
         })
     }
 
@@ -121,6 +158,7 @@ impl QuantisedMatrix {
             rows,
             columns,
             elements,
+            resident: Resident::default(),
         })
     }
 
@@ -144,6 +182,15 @@ impl QuantisedMatrix {
             Elements::Nf4(elements) => elements.bytes(),
             Elements::Int8(elements) => elements.bytes(),
             Elements::Ggml(elements) => elements.bytes(),
+        }
+    }
+
+    /// What it is made of.
+    pub fn parts(&self) -> QuantisedParts<'_> {
+        match &self.elements {
+            Elements::Nf4(elements) => elements.parts(),
+            Elements::Int8(elements) => elements.parts(),
+            Elements::Ggml(elements) => elements.parts(),
         }
     }
 

@@ -1,11 +1,12 @@
 //! 8-bit integers with a magnitude for each row, as bitsandbytes' `int8_vectorwise_quant`. Where
 //! LLM.int8 rounds activations too, and spares outliers among them, ours stay f32.
 
+use super::QuantisedParts;
 use rayon::prelude::*;
 use std::ops::Range;
 
 /// `1 / 127`, as bitsandbytes has it.
-const STEP: f32 = 0.007_874_016;
+pub(super) const STEP: f32 = 0.007_874_016;
 
 #[derive(Clone)]
 pub(super) struct Int8 {
@@ -39,6 +40,13 @@ impl Int8 {
             })
             .collect();
         Self { codes, magnitudes }
+    }
+
+    pub(super) fn parts(&self) -> QuantisedParts<'_> {
+        QuantisedParts::Int8 {
+            codes: &self.codes,
+            magnitudes: &self.magnitudes,
+        }
     }
 
     pub(super) fn bytes(&self) -> usize {

@@ -8,6 +8,7 @@
 #[cfg(target_arch = "x86_64")]
 mod vector;
 
+use super::QuantisedParts;
 use crate::adamw8bit::SIGNED;
 use rayon::prelude::*;
 use std::sync::LazyLock;
@@ -19,7 +20,7 @@ const OUTER_BLOCK: usize = 256;
 
 /// The values of a code: quantiles of the normal distribution, with an exact zero (appendix E of
 /// the paper).
-const VALUES: [f32; 16] = [
+pub(super) const VALUES: [f32; 16] = [
     -1.0,
     -0.696_192_8,
     -0.525_073_05,
@@ -128,6 +129,16 @@ impl Nf4 {
 
     pub(super) fn bytes(&self) -> usize {
         self.codes.len() + self.magnitudes.len() + 4 * self.outer_magnitudes.len() + 4
+    }
+
+    pub(super) fn parts(&self) -> QuantisedParts<'_> {
+        QuantisedParts::Nf4 {
+            codes: &self.codes,
+            magnitudes: &self.magnitudes,
+            outer_magnitudes: &self.outer_magnitudes,
+            mean: self.offset,
+            map: &SIGNED.values,
+        }
     }
 
     fn magnitude(&self, block: usize) -> f32 {
