@@ -20,6 +20,7 @@ mod files;
 mod fingerprint;
 mod footprint;
 mod generate;
+mod interrupted;
 mod linear;
 mod lora;
 mod memory;
