@@ -21,6 +21,7 @@ mod files;
 mod fingerprint;
 mod footprint;
 mod generate;
+mod interrupted;
 mod linear;
 mod lora;
 mod memory;

@@ -2,6 +2,7 @@
 
 use crate::checkpoint::{self, State};
 use crate::fingerprint::Fingerprint;
+use crate::interrupted::with_attempts;
 use crate::memory::KeepFreed;
 use crate::objective::{NextToken, Objective, Preparation, StepContext};
 use crate::optimizer::{Optimizer, Step};
@@ -275,7 +276,9 @@ pub fn train_objective(
         let step = state.step + 1;
         let started = Instant::now();
         let context = StepContext { step, options };
-        let found = objective.step(decoder, plan.step(step), &context)?;
+        let found = with_attempts(decoder, &mut |decoder| {
+            objective.step(decoder, plan.step(step), &context)
+        })?;
         if !found.loss.is_finite() {
             return Err(Error::Diverged { step });
         }

@@ -1,5 +1,6 @@
 //! AdamW (Loshchilov and Hutter, 2019) as PyTorch computes it: one fused step per parameter.
 
+use crate::device::{Operation, own};
 use crate::storage::{on_cpu, update, view};
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
@@ -35,7 +36,10 @@ pub fn adamw(
     options: &AdamW,
 ) -> Result<()> {
     if !on_cpu(parameter) {
-        return composed(parameter, moments, gradient, options);
+        let own = own(parameter, Operation::AdamW, |kernels| {
+            kernels.adamw(parameter, moments, gradient, options)
+        })?;
+        return own.map_or_else(|| composed(parameter, moments, gradient, options), Ok);
     }
     let Derived { rate, root, decay } = options.derived();
     let (beta1, beta2) = (options.beta1 as f32, options.beta2 as f32);

@@ -153,16 +153,14 @@ impl Moments8bit {
     }
 }
 
-/// Moves `parameter` by one step. `moments` has the parameter's number of elements.
+/// Moves `parameter` by one step. `moments` has the parameter's number of elements, and is on the
+/// CPU: on another device the step goes through it, gradient and parameter there and back.
 pub fn adamw8bit(
     parameter: &mut Tensor,
     moments: &mut Moments8bit,
     gradient: &Tensor,
     options: &AdamW,
 ) -> Result<()> {
-    if !on_cpu(parameter) {
-        bail!("8-bit AdamW has no kernel for this device; AdamW has");
-    }
     if moments.first.codes.len() != parameter.elem_count() {
         bail!("8-bit moments of another parameter");
     }
@@ -176,8 +174,13 @@ pub fn adamw8bit(
     let (rest1, rest2) = ((1.0 - options.beta1) as f32, (1.0 - options.beta2) as f32);
     let (scale, epsilon) = (options.gradient_scale as f32, options.epsilon as f32);
     let (signed, unsigned) = (&*SIGNED, &*UNSIGNED);
-    let gradient = view(gradient)?;
-    let mut values = view(parameter)?.to_vec();
+    let device = parameter.device().clone();
+    let (gradient, held) = (
+        gradient.to_device(&Device::Cpu)?,
+        parameter.to_device(&Device::Cpu)?,
+    );
+    let gradient = view(&gradient)?;
+    let mut values = view(&held)?.to_vec();
     let Moments8bit { first, second } = moments;
     (
         values.par_chunks_mut(BLOCK),
@@ -205,7 +208,11 @@ pub fn adamw8bit(
                 *magnitude2 = quantize(unsigned, &v[..count], codes2);
             },
         );
-    update(parameter, |parameter| parameter.copy_from_slice(&values))
+    if on_cpu(parameter) {
+        return update(parameter, |parameter| parameter.copy_from_slice(&values));
+    }
+    *parameter = Tensor::from_vec(values, parameter.shape(), &Device::Cpu)?.to_device(&device)?;
+    Ok(())
 }
 
 /// Codes of the nearest values; returns the block's largest magnitude.

@@ -4,13 +4,15 @@
 //! scores exist for a block of query rows at a time, and the backward rebuilds them from the
 //! saved log-sum-exp (Dao et al., 2022).
 
+use crate::device::{Operation, own};
+use crate::dispatch::{account, rows_within};
 use crate::exp::exp;
 use crate::gemm::{self, ComputeType, Into, Matrix};
 use crate::softcap::{self, softcap, softcap_slope};
 use crate::softmax::exponentials;
 use crate::storage::{from_values, on_cpu, view};
 use crate::vectorised::vectorised;
-use candle_core::{D, DType, Device, Result, Tensor};
+use candle_core::{D, Device, Result, Tensor};
 use rayon::prelude::*;
 
 /// Query rows whose scores exist at once.
@@ -73,7 +75,10 @@ impl Attention {
         spans: &[Span],
     ) -> Result<(Tensor, Tensor)> {
         if !on_cpu(q) {
-            return self.forward_composed(q, k, v, spans);
+            let own = own(q, Operation::Attention, |kernels| {
+                kernels.attention(self, q, k, v, spans)
+            })?;
+            return own.map_or_else(|| self.forward_composed(q, k, v, spans), Ok);
         }
         let (q, k, v) = (view(q)?, view(k)?, view(v)?);
         let sequences: Vec<_> = spans
@@ -94,7 +99,11 @@ impl Attention {
     ) -> Result<(Tensor, Tensor)> {
         if !on_cpu(q) {
             let parts = spans.iter().zip(caches).map(|(span, (k, v))| {
-                self.attend_composed(&q.narrow(0, span.start, span.len)?, k, v)
+                let q = q.narrow(0, span.start, span.len)?;
+                let own = own(&q, Operation::Attention, |kernels| {
+                    kernels.attention_cached(self, &q, k, v)
+                })?;
+                own.map_or_else(|| self.attend_composed(&q, k, v), Ok)
             });
             return join(parts.collect::<Result<_>>()?);
         }
@@ -130,7 +139,13 @@ impl Attention {
         d_o: &Tensor,
     ) -> Result<(Tensor, Tensor, Tensor)> {
         if !on_cpu(q) {
-            return self.backward_composed(q, k, v, spans, log_sum_exp, d_o);
+            let own = own(q, Operation::AttentionBackward, |kernels| {
+                kernels.attention_backward(self, (q, k, v), spans, o, log_sum_exp, d_o)
+            })?;
+            return own.map_or_else(
+                || self.backward_composed(q, k, v, spans, log_sum_exp, d_o),
+                Ok,
+            );
         }
         let (n, q_width) = q.dims2()?;
         let k_width = self.key_value_width();
@@ -213,7 +228,12 @@ impl Attention {
 
     /// The keys that query row `row` of a sequence sees.
     fn visible(&self, sequence: &Sequence<'_>, row: usize) -> std::ops::Range<usize> {
-        let end = sequence.m - sequence.n + row + 1;
+        self.seen_from(sequence.m - sequence.n + row)
+    }
+
+    /// The keys that the query at a position of its sequence sees.
+    pub(crate) fn seen_from(&self, position: usize) -> std::ops::Range<usize> {
+        let end = position + 1;
         end.saturating_sub(self.window.unwrap_or(usize::MAX))..end
     }
 
@@ -489,6 +509,19 @@ fn join(parts: Vec<(Tensor, Tensor)>) -> Result<(Tensor, Tensor)> {
     Ok((Tensor::cat(&o, 0)?, Tensor::cat(&log_sum_exp, 0)?))
 }
 
+/// Query rows whose scores exist at once in a composition.
+const BLOCK_COMPOSED: usize = 512;
+
+/// A block of query rows of a composition.
+struct BlockComposed {
+    /// Of the sequence's queries.
+    rows: std::ops::Range<usize>,
+    /// What any of them sees.
+    keys: std::ops::Range<usize>,
+    /// Position of the first row in the sequence.
+    first: usize,
+}
+
 /// The same by candle's operations, for devices without a kernel of their own.
 impl Attention {
     pub(crate) fn forward_composed(
@@ -509,19 +542,22 @@ impl Attention {
     }
 
     fn attend_composed(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
-        let n = q.dim(0)?;
-        let (q, k, v) = (
-            self.split_queries(q)?,
-            self.split_keys(k)?,
-            self.split_keys(v)?,
-        );
-        let scores = self.scores_composed(&q, &k, n)?.0;
-        let log_sum_exp = scores.log_sum_exp(D::Minus1)?.unsqueeze(D::Minus1)?;
-        let o = scores.broadcast_sub(&log_sum_exp)?.exp()?.matmul(&v)?;
-        Ok((
-            self.join_queries(&o, n)?,
-            self.join_queries(&log_sum_exp, n)?,
-        ))
+        let (n, m) = (q.dim(0)?, k.dim(0)?);
+        let (k, v) = (self.split_keys(k)?, self.split_keys(v)?);
+        let parts = self.blocks_composed(q.device(), n, m).map(|block| {
+            let BlockComposed { rows, keys, first } = block?;
+            let part = |x: &Tensor| x.narrow(1, keys.start, keys.len())?.contiguous();
+            let q = self.split_queries(&q.narrow(0, rows.start, rows.len())?)?;
+            let scores = self.scores_composed(&q, &part(&k)?, first, keys.start)?.0;
+            let log_sum_exp = scores.log_sum_exp(D::Minus1)?.unsqueeze(D::Minus1)?;
+            let p = scores.broadcast_sub(&log_sum_exp)?.exp()?;
+            let o = self.product_composed(&p, &part(&v)?)?;
+            Ok((
+                self.join_queries(&o, rows.len())?,
+                self.join_queries(&log_sum_exp, rows.len())?,
+            ))
+        });
+        join(parts.collect::<Result<_>>()?)
     }
 
     pub(crate) fn backward_composed(
@@ -537,32 +573,60 @@ impl Attention {
         for span in spans {
             let n = span.len;
             let part = |x: &Tensor| x.narrow(0, span.start, n);
-            let (q, k, v) = (
-                self.split_queries(&part(q)?)?,
-                self.split_keys(&part(k)?)?,
-                self.split_keys(&part(v)?)?,
-            );
-            let (d_o, log_sum_exp) = (
-                self.split_queries(&part(d_o)?)?,
-                self.split_queries(&part(log_sum_exp)?)?,
-            );
-            let (scores, slope) = self.scores_composed(&q, &k, n)?;
-            let p = scores.broadcast_sub(&log_sum_exp)?.exp()?;
-            let dp = d_o.matmul(&v.t()?)?;
-            let delta = (&p * &dp)?.sum_keepdim(D::Minus1)?;
-            let mut ds = ((&p * dp.broadcast_sub(&delta)?)? * f64::from(self.scale))?;
-            if let Some(slope) = slope {
-                ds = (ds * slope)?;
+            let (q, d_o, log_sum_exp) = (part(q)?, part(d_o)?, part(log_sum_exp)?);
+            let (k, v) = (self.split_keys(&part(k)?)?, self.split_keys(&part(v)?)?);
+            let (mut dk_sum, mut dv_sum) = (k.zeros_like()?, v.zeros_like()?);
+            for block in self.blocks_composed(q.device(), n, n) {
+                let BlockComposed { rows, keys, first } = block?;
+                let queries =
+                    |x: &Tensor| self.split_queries(&x.narrow(0, rows.start, rows.len())?);
+                let (q, d_o, log_sum_exp) = (queries(&q)?, queries(&d_o)?, queries(&log_sum_exp)?);
+                let seen = |x: &Tensor| x.narrow(1, keys.start, keys.len())?.contiguous();
+                let (k, v) = (seen(&k)?, seen(&v)?);
+                let (scores, slope) = self.scores_composed(&q, &k, first, keys.start)?;
+                let p = scores.broadcast_sub(&log_sum_exp)?.exp()?;
+                let dp = self.product_composed(&d_o, &v.t()?)?;
+                let delta = (&p * &dp)?.sum_keepdim(D::Minus1)?;
+                let mut ds = ((&p * dp.broadcast_sub(&delta)?)? * f64::from(self.scale))?;
+                if let Some(slope) = slope {
+                    ds = (ds * slope)?;
+                }
+                dq.push(self.join_queries(&self.product_composed(&ds, &k)?, rows.len())?);
+                let whole = |x: Tensor| x.pad_with_zeros(1, keys.start, n - keys.end);
+                dk_sum = (dk_sum + whole(self.product_composed(&ds.t()?, &q)?)?)?;
+                dv_sum = (dv_sum + whole(self.product_composed(&p.t()?, &d_o)?)?)?;
             }
-            dq.push(self.join_queries(&ds.matmul(&k)?, n)?);
-            dk.push(self.join_keys(&ds.t()?.matmul(&q)?)?);
-            dv.push(self.join_keys(&p.t()?.matmul(&d_o)?)?);
+            dk.push(self.join_keys(&dk_sum)?);
+            dv.push(self.join_keys(&dv_sum)?);
         }
         Ok((
             Tensor::cat(&dq, 0)?,
             Tensor::cat(&dk, 0)?,
             Tensor::cat(&dv, 0)?,
         ))
+    }
+
+    /// The blocks of `n` queries over `m` keys, and their work accounted for.
+    fn blocks_composed(
+        &self,
+        device: &Device,
+        n: usize,
+        m: usize,
+    ) -> impl Iterator<Item = Result<BlockComposed>> {
+        // Two products of a forward; a backward has five, and is accounted for as two of them.
+        let work = 2 * m * self.query_width();
+        let size = rows_within(device, work).min(BLOCK_COMPOSED);
+        (0..n).step_by(size).map(move |start| {
+            let rows = start..n.min(start + size);
+            account(device, rows.len() * work)?;
+            let first = m - n + start;
+            let keys = self.seen_from(first).start..first + rows.len();
+            Ok(BlockComposed { rows, keys, first })
+        })
+    }
+
+    fn product_composed(&self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+        self.compute.rounded(a)?.matmul(&self.compute.rounded(b)?)
     }
 
     /// `(n, query_heads · d)` to `(key_value_heads, group · n, d)`.
@@ -598,31 +662,31 @@ impl Attention {
             .contiguous()
     }
 
-    /// Scores with what is not visible at minus infinity, `(key_value_heads, group · n, m)`, and
-    /// the slope of their cap, if they have one.
+    /// Scores of queries from position `first` on over keys from `start` on, with what is not
+    /// visible at minus infinity, `(key_value_heads, group · rows, keys)`, and the slope of their
+    /// cap, if they have one.
     fn scores_composed(
         &self,
         q: &Tensor,
         k: &Tensor,
-        n: usize,
+        first: usize,
+        start: usize,
     ) -> Result<(Tensor, Option<Tensor>)> {
-        let m = k.dim(1)?;
-        let window = self.window.unwrap_or(usize::MAX);
-        let mask: Vec<f32> = (0..self.group() * n)
-            .flat_map(|row| {
-                let end = m - n + row % n + 1;
-                (0..m).map(move |key| {
-                    if key < end && key >= end.saturating_sub(window) {
-                        0.0
-                    } else {
-                        f32::NEG_INFINITY
-                    }
-                })
-            })
-            .collect();
-        let mask =
-            Tensor::from_vec(mask, (self.group() * n, m), &Device::Cpu)?.to_device(q.device())?;
-        let scores = (q.matmul(&k.t()?)?.to_dtype(DType::F32)? * f64::from(self.scale))?;
+        let (rows, keys, device) = (q.dim(1)? / self.group(), k.dim(1)?, q.device());
+        let positions = |from: usize, count: usize| -> Vec<f32> {
+            (from..from + count)
+                .map(|position| position as f32)
+                .collect()
+        };
+        let queries = Tensor::from_vec(positions(first, rows), (rows, 1), device)?;
+        let distance = queries.broadcast_sub(&Tensor::new(positions(start, keys), device)?)?;
+        let mut visible = distance.ge(0.0)?;
+        if let Some(window) = self.window {
+            visible = (visible * distance.lt(window as f64)?)?;
+        }
+        let hidden = (distance.zeros_like()? + f64::NEG_INFINITY)?;
+        let mask = visible.where_cond(&distance.zeros_like()?, &hidden)?;
+        let scores = (self.product_composed(q, &k.t()?)? * f64::from(self.scale))?;
         let (scores, slope) = match self.softcap {
             Some(cap) => {
                 let (capped, slope) = softcap::composed(&scores, cap)?;
@@ -630,6 +694,10 @@ impl Attention {
             }
             None => (scores, None),
         };
-        Ok((scores.broadcast_add(&mask)?, slope))
+        let masked = scores
+            .reshape((self.key_value_heads, self.group(), rows, keys))?
+            .broadcast_add(&mask)?
+            .reshape(scores.shape())?;
+        Ok((masked, slope))
     }
 }

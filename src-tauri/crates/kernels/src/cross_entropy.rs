@@ -1,6 +1,7 @@
 //! Cross-entropy straight from hidden states, in chunks of rows: the `(tokens, vocabulary)` logits
 //! never exist as a whole.
 
+use crate::device::{Operation, kernels_of, own};
 use crate::gemm::{self, ComputeType, Into, Matrix};
 use crate::inference::matmul_for_inference;
 use crate::matmul::Transpose;
@@ -9,8 +10,9 @@ use crate::scale::scaled;
 use crate::softcap::{self, softcap, softcap_slope};
 use crate::softmax::exponentials;
 use crate::storage::{from_values, on_cpu, update, view};
-use candle_core::{D, Result, Tensor, bail};
+use candle_core::{D, DType, Result, Tensor, bail};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Logits held at once: 48 MiB of f32. The output matrix is packed once for each chunk of rows.
 const CHUNK_ELEMENTS: usize = 12 * 1024 * 1024;
@@ -75,9 +77,9 @@ impl Logits {
         Ok(logits)
     }
 
-    /// The same by candle's operations, with the slope of the cap, if there is one.
-    fn composed(&self, hidden: &Tensor, weight: &Tensor) -> Result<(Tensor, Option<Tensor>)> {
-        let logits = (hidden.matmul(&weight.t()?)? * f64::from(self.scale))?;
+    /// Scores of products by candle's operations, with the slope of the cap, if there is one.
+    fn composed(&self, products: &Tensor) -> Result<(Tensor, Option<Tensor>)> {
+        let logits = (products * f64::from(self.scale))?;
         let Some(cap) = self.softcap else {
             return Ok((logits, None));
         };
@@ -125,14 +127,7 @@ pub fn linear_cross_entropy_rows<'a>(
         bail!("cross-entropy: {} factors for {m} rows", scales.len());
     }
     if !on_cpu(hidden) {
-        return composed(
-            hidden,
-            &weight.widened(hidden.device())?,
-            targets,
-            head,
-            scales,
-            weight_gradient,
-        );
+        return composed(hidden, weight, targets, head, scales, weight_gradient);
     }
     let (hidden_values, weight) = (view(hidden)?, weight.open()?);
     let weight = Matrix::of(weight.values(), v, h, h);
@@ -215,7 +210,7 @@ pub fn linear_token_losses<'a>(
     let weight = weight.into();
     let (m, h, v) = check(hidden, weight, targets)?;
     if !on_cpu(hidden) {
-        return losses_composed(hidden, &weight.widened(hidden.device())?, targets, head);
+        return losses_composed(hidden, weight, targets, head);
     }
     let (hidden, weight) = (view(hidden)?, weight.open()?);
     let weight = Matrix::of(weight.values(), v, h, h);
@@ -269,40 +264,67 @@ fn check(hidden: &Tensor, weight: Operand<'_>, targets: &[u32]) -> Result<(usize
     Ok((m, h, v))
 }
 
-pub(crate) fn composed(
+/// The output matrix as the chunks of a device read it: widened once for all of them, unless a
+/// kernel of ours reads it as it is.
+fn held(weight: Operand<'_>, hidden: &Tensor) -> Result<Option<Tensor>> {
+    match weight {
+        Operand::Quantised(_) if kernels_of(hidden.device()).is_some() => Ok(None),
+        _ => weight.widened(hidden.device()).map(Some),
+    }
+}
+
+/// The rows of each chunk, and what they are to be.
+fn chunks<'a>(
+    hidden: &'a Tensor,
+    targets: &'a [u32],
+    vocabulary: usize,
+) -> impl Iterator<Item = Result<(Range<usize>, Tensor, Tensor)>> + 'a {
+    let (m, device) = (targets.len(), hidden.device());
+    let rows = chunk_rows(vocabulary, m);
+    (0..m).step_by(rows).map(move |first| {
+        let range = first..m.min(first + rows);
+        let x = hidden.narrow(0, first, range.len())?.contiguous()?;
+        let targets = Tensor::new(&targets[range.clone()], device)?;
+        Ok((range, x, targets))
+    })
+}
+
+/// On other devices than the CPU: products, softmax and losses by kernels of ours where there are
+/// any, otherwise by candle's operations. The losses come to the CPU, chunk by chunk.
+pub(crate) fn composed<'a>(
     hidden: &Tensor,
-    weight: &Tensor,
+    weight: impl std::convert::Into<Operand<'a>>,
     targets: &[u32],
     head: Logits,
     scales: &[f32],
     mut weight_gradient: Option<&mut Tensor>,
 ) -> Result<(Vec<f64>, Tensor)> {
-    let (m, v) = (hidden.dim(0)?, weight.dim(0)?);
-    let rows = chunk_rows(v, m);
-    let mut losses = Vec::with_capacity(m);
+    let weight = weight.into();
+    let held = held(weight, hidden)?;
+    let weight = held.as_ref().map_or(weight, Operand::from);
+    let mut losses = Vec::with_capacity(targets.len());
     let mut dhidden = Vec::new();
-    for first in (0..m).step_by(rows) {
-        let count = rows.min(m - first);
-        let x = hidden.narrow(0, first, count)?.contiguous()?;
-        let device = hidden.device();
-        let targets = Tensor::new(&targets[first..first + count], device)?.unsqueeze(1)?;
-        let scales = Tensor::new(&scales[first..first + count], device)?.unsqueeze(1)?;
-        let (logits, slope) = head.composed(&x, weight)?;
-        let log_probabilities = candle_nn::ops::log_softmax(&logits, D::Minus1)?;
-        let chunk = log_probabilities.gather(&targets, 1)?.flatten_all()?;
-        losses.extend(chunk.to_vec1::<f32>()?.into_iter().map(|x| -f64::from(x)));
-        let ones = targets.ones_like()?.to_dtype(x.dtype())?.neg()?;
-        let mut dlogits = log_probabilities
-            .exp()?
-            .scatter_add(&targets, &ones, 1)?
-            .broadcast_mul(&scales)?;
-        if let Some(slope) = slope {
-            dlogits = (dlogits * slope)?;
-        }
-        dlogits = (dlogits * f64::from(head.scale))?;
-        dhidden.push(dlogits.matmul(weight)?);
-        if let Some(gradient) = weight_gradient.as_deref_mut() {
-            *gradient = (&*gradient + dlogits.t()?.matmul(&x)?)?;
+    for chunk in chunks(hidden, targets, weight.dims2()?.0) {
+        let (range, x, targets) = chunk?;
+        let scales = Tensor::new(&scales[range], hidden.device())?;
+        let products = head.compute.composed(1.0, &x, weight, Transpose::Right)?;
+        let own = own(hidden, Operation::CrossEntropy, |kernels| {
+            kernels.cross_entropy(&products, &targets, &scales, head.scale, head.softcap)
+        })?;
+        let (chunk, gradient) = match own {
+            Some(losses) => (losses, products),
+            None => rows_composed(&products, &targets, &scales, head)?,
+        };
+        losses.extend(chunk.to_vec1::<f32>()?.into_iter().map(f64::from));
+        dhidden.push(
+            head.compute
+                .composed(1.0, &gradient, weight, Transpose::Neither)?,
+        );
+        if let Some(sum) = weight_gradient.as_deref_mut() {
+            let added = head
+                .compute
+                .composed(1.0, &gradient, (&x).into(), Transpose::Left)?;
+            *sum = (&*sum + added)?;
         }
     }
     if dhidden.is_empty() {
@@ -311,18 +333,55 @@ pub(crate) fn composed(
     Ok((losses, Tensor::cat(&dhidden, 0)?))
 }
 
-pub(crate) fn losses_composed(
+/// Losses `(M)` of products `(M, V)`, and the gradient of `Σ scales · loss`, by candle's operations.
+fn rows_composed(
+    products: &Tensor,
+    targets: &Tensor,
+    scales: &Tensor,
+    head: Logits,
+) -> Result<(Tensor, Tensor)> {
+    let (targets, scales) = (targets.unsqueeze(1)?, scales.unsqueeze(1)?);
+    let (logits, slope) = head.composed(products)?;
+    let log_probabilities = candle_nn::ops::log_softmax(&logits, D::Minus1)?;
+    let losses = log_probabilities
+        .gather(&targets, 1)?
+        .flatten_all()?
+        .neg()?;
+    let ones = targets.ones_like()?.to_dtype(DType::F32)?.neg()?;
+    let mut gradient = log_probabilities
+        .exp()?
+        .scatter_add(&targets, &ones, 1)?
+        .broadcast_mul(&scales)?;
+    if let Some(slope) = slope {
+        gradient = (gradient * slope)?;
+    }
+    Ok((losses, (gradient * f64::from(head.scale))?))
+}
+
+pub(crate) fn losses_composed<'a>(
     hidden: &Tensor,
-    weight: &Tensor,
+    weight: impl std::convert::Into<Operand<'a>>,
     targets: &[u32],
     head: Logits,
 ) -> Result<Vec<f32>> {
-    let logits = head.composed(hidden, weight)?.0;
-    let log_probabilities = candle_nn::ops::log_softmax(&logits, D::Minus1)?;
-    let targets = Tensor::new(targets, hidden.device())?.unsqueeze(1)?;
-    log_probabilities
-        .gather(&targets, 1)?
-        .neg()?
-        .flatten_all()?
-        .to_vec1()
+    let weight = weight.into();
+    let held = held(weight, hidden)?;
+    let weight = held.as_ref().map_or(weight, Operand::from);
+    let mut losses = Vec::with_capacity(targets.len());
+    for chunk in chunks(hidden, targets, weight.dims2()?.0) {
+        let (_, x, targets) = chunk?;
+        let products = head.compute.composed(1.0, &x, weight, Transpose::Right)?;
+        let own = own(hidden, Operation::TokenLosses, |kernels| {
+            kernels.token_losses(&products, &targets, head.scale, head.softcap)
+        })?;
+        let chunk = match own {
+            Some(losses) => losses,
+            None => candle_nn::ops::log_softmax(&head.composed(&products)?.0, D::Minus1)?
+                .gather(&targets.unsqueeze(1)?, 1)?
+                .flatten_all()?
+                .neg()?,
+        };
+        losses.extend(chunk.to_vec1::<f32>()?);
+    }
+    Ok(losses)
 }

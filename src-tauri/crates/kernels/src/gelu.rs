@@ -1,5 +1,6 @@
 //! GELU (Hendrycks and Gimpel, 2016), plain and gating another tensor (GeGLU; Shazeer, 2020).
 
+use crate::device::{Gate, Operation, own};
 use crate::storage::{from_values, on_cpu, view};
 use crate::tanh::{erf, tanh};
 use crate::vectorised::vectorised;
@@ -44,7 +45,8 @@ fn approximate(x: f32) -> (f32, f32) {
 /// `gelu(x) (N, F)`.
 pub fn gelu(x: &Tensor, kind: Gelu) -> Result<Tensor> {
     if !on_cpu(x) {
-        return Ok(composed(x, kind)?.0);
+        let own = own(x, Operation::Gelu, |kernels| kernels.gelu(x, kind))?;
+        return own.map_or_else(|| Ok(composed(x, kind)?.0), Ok);
     }
     let shape = x.dims2()?;
     let x = view(x)?;
@@ -69,7 +71,10 @@ pub fn gelu(x: &Tensor, kind: Gelu) -> Result<Tensor> {
 /// Gradient of `x`, from the gradient of the result.
 pub fn gelu_backward(x: &Tensor, dy: &Tensor, kind: Gelu) -> Result<Tensor> {
     if !on_cpu(x) {
-        return composed(x, kind)?.1 * dy;
+        let own = own(x, Operation::GeluBackward, |kernels| {
+            kernels.gelu_backward(x, dy, kind)
+        })?;
+        return own.map_or_else(|| composed(x, kind)?.1 * dy, Ok);
     }
     let shape = x.dims2()?;
     let (x, dy) = (view(x)?, view(dy)?);
@@ -100,7 +105,10 @@ pub fn gelu_backward(x: &Tensor, dy: &Tensor, kind: Gelu) -> Result<Tensor> {
 /// `gelu(gate) * up`, all `(N, I)`.
 pub fn geglu(gate: &Tensor, up: &Tensor, kind: Gelu) -> Result<Tensor> {
     if !on_cpu(gate) {
-        return geglu_composed(gate, up, kind);
+        let own = own(gate, Operation::Gate, |kernels| {
+            kernels.gate(gate, up, Gate::Gelu(kind))
+        })?;
+        return own.map_or_else(|| geglu_composed(gate, up, kind), Ok);
     }
     let shape = gate.dims2()?;
     let (gate, up) = (view(gate)?, view(up)?);
@@ -136,7 +144,10 @@ pub fn geglu_backward(
     kind: Gelu,
 ) -> Result<(Tensor, Tensor)> {
     if !on_cpu(gate) {
-        return geglu_backward_composed(gate, up, dy, kind);
+        let own = own(gate, Operation::GateBackward, |kernels| {
+            kernels.gate_backward(gate, up, dy, Gate::Gelu(kind))
+        })?;
+        return own.map_or_else(|| geglu_backward_composed(gate, up, dy, kind), Ok);
     }
     let shape = gate.dims2()?;
     let (gate, up, dy) = (view(gate)?, view(up)?, view(dy)?);

@@ -2,7 +2,7 @@
 //!
 //! Each function dispatches on the tensor's device. The CPU implementation is the reference for
 //! the others; a device without its own kernel runs a composition of candle's operations, which
-//! the tests compare with the CPU. Nothing here goes through candle's autograd: a backward takes
+//! the tests compare with the CPU, and [`self_check`] with the device's. Nothing here goes through candle's autograd: a backward takes
 //! what its forward took, and the gradient of its result.
 //!
 //! Activations are f32 and two-dimensional, `(N, features)`: the tokens of a batch lie end to end.
@@ -15,6 +15,8 @@ mod add;
 mod attention;
 mod bias;
 mod cross_entropy;
+mod device;
+mod dispatch;
 mod dora;
 mod embedding;
 mod exp;
@@ -25,6 +27,8 @@ mod layer_norm;
 mod lion;
 mod master;
 mod matmul;
+#[cfg(all(target_os = "macos", target_arch = "aarch64"))]
+mod metal;
 mod noise;
 mod norm;
 mod operand;
@@ -33,6 +37,7 @@ mod rms_norm;
 mod rope;
 mod rows;
 mod scale;
+mod self_check;
 mod sgd;
 mod softcap;
 mod softmax;
@@ -51,6 +56,13 @@ pub use candle_core::Result;
 pub use cross_entropy::{
     Logits, linear_cross_entropy, linear_cross_entropy_rows, linear_token_losses,
 };
+#[doc(hidden)]
+pub use device::by_compositions;
+pub use device::stored_type;
+pub use dispatch::{
+    LONGEST_DISPATCH, calibrate_dispatch, dispatch_limit, lower_dispatch_limit, set_dispatch_limit,
+    was_interrupted,
+};
 pub use dora::{add_column_products, low_rank_row_norms, scale_columns};
 pub use embedding::{embedding, embedding_backward};
 pub use gelu::{Gelu, geglu, geglu_backward, gelu, gelu_backward};
@@ -68,6 +80,7 @@ pub use rms_norm::{rms_norm, rms_norm_backward};
 pub use rope::{Rotation, rope};
 pub use rows::{add_rows, row_products, scale_rows};
 pub use scale::{add_scaled, scaled};
+pub use self_check::{ComputedBy, KernelCheck, self_check};
 pub use sgd::{Sgd, sgd};
 pub use swiglu::{swiglu, swiglu_backward};
 
@@ -75,7 +88,8 @@ pub use swiglu::{swiglu, swiglu_backward};
 /// cost; called from outside, each one hands over to the pool and sleeps, which took a small
 /// model longer than its arithmetic.
 pub fn in_pool<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    rayon::scope(|_| work())
+    let pretence = device::pretence();
+    rayon::scope(|_| device::with_pretence(pretence, work))
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@ const CHUNK: usize = 64 * 1024;
 /// Half of the distance between two bf16 numbers, in units of f32's last place.
 const HALF: u16 = 0x8000;
 
-/// The lower 16 bits of f32 weights of which a bf16 tensor holds the rounded rest.
+/// The lower 16 bits of f32 weights of which a bf16 tensor holds the rounded rest. They are on the
+/// CPU: for weights on another device, splitting and joining go through it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remainders(Vec<u16>);
 
@@ -21,10 +22,7 @@ impl Remainders {
     /// halfway between two bf16 numbers that is rounded up is moved by its last place, so that
     /// [`Remainders::join`] knows it from one rounded down.
     pub fn split(master: &Tensor) -> Result<(Tensor, Self)> {
-        if !on_cpu(master) {
-            bail!("bf16 weights with f32 masters have no kernel for this device; f32 weights do");
-        }
-        let rounded = Tensor::zeros(master.dims(), DType::BF16, &Device::Cpu)?;
+        let rounded = Tensor::zeros(master.dims(), DType::BF16, master.device())?;
         let mut remainders = Self(vec![0; master.elem_count()]);
         remainders.set(&rounded, master)?;
         Ok((rounded, remainders))
@@ -32,7 +30,8 @@ impl Remainders {
 
     /// The same into what is there: nothing is allocated.
     pub fn set(&mut self, rounded: &Tensor, master: &Tensor) -> Result<()> {
-        let values = view(master)?;
+        let master = master.to_device(&Device::Cpu)?;
+        let values = view(&master)?;
         if values.len() != self.0.len() || rounded.elem_count() != self.0.len() {
             bail!("remainders of another tensor");
         }
@@ -44,12 +43,19 @@ impl Remainders {
                     *lower = split(*value).1;
                 }
             });
-        rounded.inplace_op1(&Round(&values))
+        if on_cpu(rounded) {
+            return rounded.inplace_op1(&Round(&values));
+        }
+        let parts = Tensor::zeros(rounded.dims(), DType::BF16, &Device::Cpu)?;
+        parts.inplace_op1(&Round(&values))?;
+        rounded.slice_set(&parts.to_device(rounded.device())?, 0, 0)
     }
 
     /// The f32 weights of which `rounded` and these are the parts.
     pub fn join(&self, rounded: &Tensor) -> Result<Tensor> {
-        let view = weights(rounded)?;
+        let device = rounded.device().clone();
+        let rounded = rounded.to_device(&Device::Cpu)?;
+        let view = weights(&rounded)?;
         let Values::Bf16(upper) = view.values() else {
             bail!(
                 "remainders belong to a bf16 tensor, not {:?}",
@@ -71,7 +77,7 @@ impl Remainders {
                     *value = join(upper.0, *lower);
                 }
             });
-        Tensor::from_vec(values, rounded.dims(), &Device::Cpu)
+        Tensor::from_vec(values, rounded.dims(), &Device::Cpu)?.to_device(&device)
     }
 }
 

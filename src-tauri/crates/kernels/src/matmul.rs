@@ -1,5 +1,7 @@
 //! Matrix products with either side transposed, and products added to what is there.
 
+use crate::device::{Operation, own, stored_type};
+use crate::dispatch::{account, pieces};
 use crate::gemm::{self, ComputeType, Into, Matrix, Product, Values};
 use crate::operand::Operand;
 use crate::storage::{as_f32, from_values, on_cpu, update, weights};
@@ -166,24 +168,65 @@ impl ComputeType {
         self.composed(term.scale, term.a, term.b, term.transpose)
     }
 
-    /// `scale · a · b` by candle's operations, for devices without a kernel of their own.
-    fn composed(
+    /// `scale · a · b` on other devices than the CPU: with a quantised matrix by a kernel of ours
+    /// where there is one, otherwise by candle's operations.
+    pub(crate) fn composed(
         self,
         scale: f32,
         a: &Tensor,
         b: Operand<'_>,
         transpose: Transpose,
     ) -> Result<Tensor> {
-        let (a, b) = (as_f32(a)?, b.widened(a.device())?);
-        match self {
-            Self::F32 => composed(&a, &b, transpose)? * f64::from(scale),
-            Self::Bf16 => {
-                let rounded = |x: &Tensor| x.to_dtype(DType::BF16)?.to_dtype(DType::F32);
-                let a = rounded(&(a * f64::from(scale))?)?;
-                composed(&a, &rounded(&b)?, transpose)
+        let device = a.device();
+        let a = as_f32(a)?;
+        let own = match (self, b, transpose) {
+            (Self::F32, Operand::Quantised(matrix), Transpose::Neither | Transpose::Right) => {
+                own(&a, Operation::QuantisedProduct, |kernels| {
+                    kernels.quantised_product(&a, matrix, transpose)
+                })?
             }
+            _ => None,
+        };
+        let product = match own {
+            Some(product) => product,
+            None => {
+                let (a, b) = (self.rounded(&a)?, self.rounded(&b.widened(device)?)?);
+                in_pieces(&a, &b, transpose)?
+            }
+        };
+        if scale == 1.0 {
+            Ok(product)
+        } else {
+            product * f64::from(scale)
         }
     }
+
+    /// `x`, f32, rounded to this type, in f32. Where a device has no bf16, to f16.
+    pub(crate) fn rounded(self, x: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::F32 => Ok(x.clone()),
+            Self::Bf16 => as_f32(&x.to_dtype(stored_type(DType::BF16, x.device()))?),
+        }
+    }
+}
+
+/// `a · b`, the rows of the result cut where the device would be busy too long.
+fn in_pieces(a: &Tensor, b: &Tensor, transpose: Transpose) -> Result<Tensor> {
+    let (m, k, n) = sizes(a, b.into(), transpose)?;
+    let (device, work) = (a.device(), k * n);
+    let pieces: Vec<_> = pieces(device, m, work, 1).collect();
+    if pieces.len() <= 1 {
+        account(device, m * work)?;
+        return composed(a, b, transpose);
+    }
+    let parts = pieces.into_iter().map(|rows| {
+        account(device, rows.len() * work)?;
+        // A part of the columns is copied: candle's products want rows without gaps.
+        let dimension = usize::from(transpose == Transpose::Left);
+        let part = a.narrow(dimension, rows.start, rows.len())?.contiguous()?;
+        composed(&part, b, transpose)
+    });
+    Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 0)
 }
 
 fn one_size(large: Term<'_>, small: Term<'_>) -> Result<(usize, usize)> {

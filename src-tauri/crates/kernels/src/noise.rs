@@ -37,7 +37,8 @@ fn mix(mut z: u64) -> u64 {
 }
 
 /// Sets each element of `x` to zero with `probability`, and divides the others by its complement
-/// (Srivastava et al., 2014). Its own backward: the same call on the gradient.
+/// (Srivastava et al., 2014). Its own backward: the same call on the gradient. For another device
+/// the CPU draws the numbers, the same ones, and hands them over.
 pub fn dropout(x: &Tensor, probability: f32, key: NoiseKey) -> Result<Tensor> {
     let threshold = (f64::from(probability) * f64::from(1 << 24)).round() as u32;
     let kept = 1.0 / (1.0 - probability);
@@ -61,11 +62,12 @@ pub fn dropout(x: &Tensor, probability: f32, key: NoiseKey) -> Result<Tensor> {
             });
         return Tensor::from_vec(y, x.shape(), &Device::Cpu);
     }
-    let factors: Vec<f32> = (0..x.elem_count()).map(factor).collect();
+    let factors: Vec<f32> = (0..x.elem_count()).into_par_iter().map(factor).collect();
     x * Tensor::from_vec(factors, x.shape(), x.device())?
 }
 
-/// Adds a number drawn uniformly from `±magnitudes[row]` to each element of `x (N, H)`.
+/// Adds a number drawn uniformly from `±magnitudes[row]` to each element of `x (N, H)`. For another
+/// device the CPU draws the numbers, the same ones, and hands them over.
 pub fn add_uniform_noise(x: &mut Tensor, magnitudes: &[f32], key: NoiseKey) -> Result<()> {
     let width = x.dim(1)?;
     // Midpoints of 2²⁴ equal parts: symmetric about zero.
@@ -83,6 +85,7 @@ pub fn add_uniform_noise(x: &mut Tensor, magnitudes: &[f32], key: NoiseKey) -> R
         });
     }
     let added: Vec<f32> = (0..x.elem_count())
+        .into_par_iter()
         .map(|index| noise(index / width, index % width))
         .collect();
     *x = (&*x + Tensor::from_vec(added, x.shape(), x.device())?)?;

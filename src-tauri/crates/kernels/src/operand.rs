@@ -1,5 +1,6 @@
 //! The right side of a product: a tensor, or a matrix in few bits.
 
+use crate::device;
 use crate::gemm::Values;
 use crate::quantised::QuantisedMatrix;
 use crate::storage::{View, as_f32, weights};
@@ -40,7 +41,10 @@ impl<'a> Operand<'a> {
     pub fn widened(self, device: &Device) -> Result<Tensor> {
         match self {
             Self::Tensor(tensor) => as_f32(tensor),
-            Self::Quantised(matrix) => matrix.dequantise()?.to_device(device),
+            Self::Quantised(matrix) if device.is_cpu() && device::pretence().is_none() => {
+                matrix.dequantise()
+            }
+            Self::Quantised(matrix) => matrix.widened_on(device),
         }
     }
 

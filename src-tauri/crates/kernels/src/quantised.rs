@@ -4,6 +4,7 @@
 mod ggml;
 mod int8;
 mod nf4;
+mod planes;
 
 use crate::storage::{as_f32, view};
 use candle_core::{Device, Result, Tensor, bail};
@@ -11,6 +12,7 @@ use ggml::Ggml;
 pub use ggml::GgmlType;
 use int8::Int8;
 use nf4::Nf4;
+use planes::Resident;
 use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::Arc;
@@ -90,6 +92,7 @@ pub struct QuantisedMatrix {
     rows: usize,
     columns: usize,
     elements: Elements,
+    resident: Resident,
 }
 
 impl std::fmt::Debug for QuantisedMatrix {
@@ -137,6 +140,7 @@ impl QuantisedMatrix {
             rows,
             columns,
             elements,
+            resident: Resident::default(),
         })
     }
 
@@ -154,6 +158,7 @@ impl QuantisedMatrix {
             rows,
             columns,
             elements,
+            resident: Resident::default(),
         })
     }
 

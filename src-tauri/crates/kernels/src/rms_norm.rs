@@ -3,6 +3,7 @@
 //! The offset `o` is 0, or 1 where a family stores its weights as what they differ from one by
 //! (Gemma). It is added here, so that weight and gradient stay what the family's files hold.
 
+use crate::device::{Operation, own};
 use crate::storage::{as_f32, from_values, from_written, on_cpu, update, view};
 use crate::vectorised::vectorised;
 use candle_core::{D, Result, Tensor};
@@ -15,7 +16,10 @@ const ROWS: usize = 64;
 pub fn rms_norm(x: &Tensor, weight: &Tensor, offset: f32, epsilon: f64) -> Result<Tensor> {
     let weight = as_f32(weight)?;
     if !on_cpu(x) {
-        return composed(x, &weight, offset, epsilon);
+        let own = own(x, Operation::RmsNorm, |kernels| {
+            kernels.rms_norm(x, &weight, offset, epsilon)
+        })?;
+        return own.map_or_else(|| composed(x, &weight, offset, epsilon), Ok);
     }
     let (n, h) = x.dims2()?;
     let (x, weight) = (view(x)?, view(&weight)?);
@@ -52,7 +56,14 @@ pub fn rms_norm_backward(
 ) -> Result<Tensor> {
     let weight = as_f32(weight)?;
     if !on_cpu(x) {
-        return backward_composed(x, &weight, offset, epsilon, dy, weight_gradient);
+        let own = own(x, Operation::RmsNormBackward, |kernels| {
+            let gradient = weight_gradient.as_deref();
+            kernels.rms_norm_backward(x, &weight, offset, epsilon, dy, gradient)
+        })?;
+        return own.map_or_else(
+            || backward_composed(x, &weight, offset, epsilon, dy, weight_gradient),
+            Ok,
+        );
     }
     let (n, h) = x.dims2()?;
     let (x, weight, dy) = (view(x)?, view(&weight)?, view(dy)?);

@@ -1,5 +1,6 @@
 //! Rotary position embedding (Su et al., 2021), in the half-split layout of transformers.
 
+use crate::device::{Operation, own};
 use crate::storage::{from_values, on_cpu, view};
 use crate::vectorised::vectorised;
 use candle_core::{Result, Tensor, bail};
@@ -37,7 +38,13 @@ pub fn rope(
         -1.0
     };
     if !on_cpu(x) {
-        return composed(x, head_dim, cos, sin, positions, f64::from(sign));
+        let own = own(x, Operation::Rope, |kernels| {
+            kernels.rope(x, head_dim, cos, sin, positions, rotation)
+        })?;
+        return own.map_or_else(
+            || composed(x, head_dim, cos, sin, positions, f64::from(sign)),
+            Ok,
+        );
     }
     let (x, cos, sin) = (view(x)?, view(cos)?, view(sin)?);
     let mut y = vec![0.0; n * width];
@@ -84,8 +91,11 @@ pub(crate) fn composed(
     let sin = (sin.index_select(&positions, 0)?.unsqueeze(1)? * sign)?;
     let x = x.reshape((n, width / head_dim, head_dim))?;
     let (x1, x2) = (x.narrow(2, 0, half)?, x.narrow(2, half, half)?);
-    let rest = x.narrow(2, 2 * half, head_dim - 2 * half)?;
     let y1 = (x1.broadcast_mul(&cos)? - x2.broadcast_mul(&sin)?)?;
     let y2 = (x2.broadcast_mul(&cos)? + x1.broadcast_mul(&sin)?)?;
-    Tensor::cat(&[y1, y2, rest], 2)?.reshape((n, width))
+    let mut parts = vec![y1, y2];
+    if 2 * half < head_dim {
+        parts.push(x.narrow(2, 2 * half, head_dim - 2 * half)?);
+    }
+    Tensor::cat(&parts, 2)?.reshape((n, width))
 }

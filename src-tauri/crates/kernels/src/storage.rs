@@ -1,5 +1,6 @@
 //! Contiguous f32 slices of CPU tensors: the one place that opens candle's storage.
 
+pub(crate) use crate::device::on_cpu;
 use crate::gemm::{Bf16, F16, Values};
 use candle_core::{CpuStorage, DType, Device, InplaceOp1, Layout, Result, Storage, Tensor, bail};
 use std::ops::Deref;
@@ -98,11 +99,6 @@ impl<F: Fn(&mut [f32])> InplaceOp1 for Update<F> {
 /// the storage's lock is not re-entrant.
 pub(crate) fn update(tensor: &Tensor, change: impl Fn(&mut [f32])) -> Result<()> {
     tensor.inplace_op1(&Update(change))
-}
-
-/// Whether the CPU kernels apply.
-pub(crate) fn on_cpu(tensor: &Tensor) -> bool {
-    tensor.device().is_cpu()
 }
 
 /// A CPU tensor of `values`.

@@ -1,5 +1,6 @@
 //! SwiGLU: `silu(gate) · up` (Shazeer, 2020).
 
+use crate::device::{Gate, Operation, own};
 use crate::exp::sigmoid;
 use crate::storage::{from_written, on_cpu, view};
 use crate::vectorised::vectorised;
@@ -12,7 +13,10 @@ const CHUNK: usize = 16 * 1024;
 /// `silu(gate) * up`, all `(N, I)`.
 pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
     if !on_cpu(gate) {
-        return composed(gate, up);
+        let own = own(gate, Operation::Gate, |kernels| {
+            kernels.gate(gate, up, Gate::Silu)
+        })?;
+        return own.map_or_else(|| composed(gate, up), Ok);
     }
     let shape = check(gate, up, up)?;
     let (gate, up) = (view(gate)?, view(up)?);
@@ -54,7 +58,10 @@ fn check(gate: &Tensor, up: &Tensor, dy: &Tensor) -> Result<(usize, usize)> {
 /// Gradients of `gate` and `up`, from the gradient of the result.
 pub fn swiglu_backward(gate: &Tensor, up: &Tensor, dy: &Tensor) -> Result<(Tensor, Tensor)> {
     if !on_cpu(gate) {
-        return backward_composed(gate, up, dy);
+        let own = own(gate, Operation::GateBackward, |kernels| {
+            kernels.gate_backward(gate, up, dy, Gate::Silu)
+        })?;
+        return own.map_or_else(|| backward_composed(gate, up, dy), Ok);
     }
     let shape = check(gate, up, dy)?;
     let (gate, up, dy) = (view(gate)?, view(up)?, view(dy)?);

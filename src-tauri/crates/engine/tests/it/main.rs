@@ -4,6 +4,7 @@
 
 mod adapters;
 mod common;
+mod compositions;
 mod folders;
 mod ggml;
 mod gradients;

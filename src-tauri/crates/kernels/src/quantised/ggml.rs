@@ -4,12 +4,14 @@
 mod blocks;
 mod dot;
 mod quantise;
+mod spread;
 mod super_blocks;
 
 use super::QuantisedParts;
 use crate::vectorised::vectorised;
 use blocks::{Block, PART, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0};
 use candle_core::{Result, bail};
+pub(super) use spread::{Spread, spread};
 use std::ops::Range;
 use std::sync::Arc;
 use super_blocks::{Q2K, Q3K, Q4K, Q5K, Q6K};

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use std::ops::Range;
 
 /// `1 / 127`, as bitsandbytes has it.
-const STEP: f32 = 0.007_874_016;
+pub(super) const STEP: f32 = 0.007_874_016;
 
 #[derive(Clone)]
 pub(super) struct Int8 {

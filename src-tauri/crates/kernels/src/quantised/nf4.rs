@@ -20,7 +20,7 @@ const OUTER_BLOCK: usize = 256;
 
 /// The values of a code: quantiles of the normal distribution, with an exact zero (appendix E of
 /// the paper).
-const VALUES: [f32; 16] = [
+pub(super) const VALUES: [f32; 16] = [
     -1.0,
     -0.696_192_8,
     -0.525_073_05,
