@@ -71,15 +71,22 @@ impl GpuBackendKind {
         {
             return Ok(device.clone());
         }
-        let device = match self {
+        let unavailable = |reason: String| Error::DeviceUnavailable {
+            device: self.as_str(),
+            reason,
+        };
+        // candle panics where a library or a class of the system is missing: on macOS before 15,
+        // without a GPU in the session, without cuBLAS.
+        let device = std::panic::catch_unwind(|| match self {
             Self::Cuda => Device::new_cuda(0),
             Self::Metal => Device::new_metal(0),
             Self::Cpu => Ok(Device::Cpu),
-        };
-        let device = device.map_err(|error| Error::DeviceUnavailable {
-            device: self.as_str(),
-            reason: error.to_string(),
-        })?;
+        })
+        .map_err(|_| unavailable("the system lacks what it needs".to_owned()))?
+        .map_err(|error| unavailable(error.to_string()))?;
+        // Before anything is computed: a kernel of ours that disagrees with the processor here is
+        // switched off for as long as the program runs.
+        attune_kernels::self_check(&device)?;
         *opened = Some((self, device.clone()));
         Ok(device)
     }

@@ -80,6 +80,8 @@ const checked = (kind: GpuBackendKind): DeviceCheck => ({
   gradient_difference: kind === 'cpu' ? 3.1e-7 : 6.4e-7,
   step_difference: 4.7e-5,
   tolerance: 1e-3,
+  operations: kind === 'cpu' ? 0 : 48,
+  concerns: [],
   agrees: true,
   tokens_per_second: kind === 'cpu' ? 21_400 : 9_800,
   operations_per_second: kind === 'cpu' ? 1.1e12 : 9.6e12,

@@ -22,8 +22,10 @@ test('what stands in the way of a device is said with what helps', () => {
 });
 
 test('a check says whether it agrees, and how fast', () => {
-  const result = { loss: 4.8, loss_difference: 1e-7, gradient_difference: 2.14e-7, step_difference: 1e-7, tolerance: 1e-3, agrees: true, tokens_per_second: 2340.4, operations_per_second: 8.12e11 };
+  const result = { loss: 4.8, loss_difference: 1e-7, gradient_difference: 2.14e-7, step_difference: 1e-7, tolerance: 1e-3, operations: 48, concerns: [], agrees: true, tokens_per_second: 2340.4, operations_per_second: 8.12e11 };
   expect(checkWords({ kind: 'metal', result, problem: null })).toBe('Apple GPU: agrees with the formulas (gradients 2.1e-7 apart) · 2\u202f340 tokens/s · 812 GFLOP/s');
+  const concerns = ['our kernel for rope is switched off: it differs by 1.0e-2'];
+  expect(checkWords({ kind: 'metal', result: { ...result, concerns }, problem: null })).toContain(concerns[0]);
   expect(checkWords({ kind: 'metal', result: { ...result, agrees: false }, problem: null })).toContain('computes wrongly');
   expect(checkWords({ kind: 'cuda', result: null, problem: { code: 'device-unavailable', message: 'the device cannot be used' } })).toBe('NVIDIA GPU: The device cannot be used.');
 });

@@ -31,9 +31,9 @@ export function deviceMemory({ gpu_backend, memory }: DoctorReport): Memory {
 /** `Apple GPU: agrees with the formulas (gradients 2.1e-7 apart) · 2 340 tokens/s · 812 GFLOP/s` */
 export function checkWords({ kind, result, problem }: BackendCheck): string {
   if (result === null) return `${devices[kind]}: ${problem ? sentence(problem.message) : 'not checked'}`;
-  const { agrees, gradient_difference, tokens_per_second, operations_per_second } = result;
+  const { agrees, concerns, gradient_difference, tokens_per_second, operations_per_second } = result;
   const verdict = agrees ? 'agrees with the formulas' : 'computes wrongly';
-  return `${devices[kind]}: ${verdict} (gradients ${gradient_difference.toExponential(1)} apart) · ${count(Math.round(tokens_per_second))} tokens/s · ${count(Math.round(operations_per_second / 1e9))} GFLOP/s`;
+  return `${devices[kind]}: ${verdict} (gradients ${gradient_difference.toExponential(1)} apart) · ${count(Math.round(tokens_per_second))} tokens/s · ${count(Math.round(operations_per_second / 1e9))} GFLOP/s${concerns.map((concern) => ` · ${concern}`).join('')}`;
 }
 
 /** The largest first: `8 B with 16-bit LoRA`. */

@@ -113,7 +113,17 @@ fn check(check: &BackendCheck) -> String {
         (None, Some(problem)) => format!("failed: {problem}"),
         (None, None) => "not run".to_owned(),
     };
-    format!("  {}  {said}\n", check.kind.as_str())
+    let mut text = format!("  {}  {said}\n", check.kind.as_str());
+    if let Some(result) = &check.result
+        && result.operations > 0
+    {
+        let count = result.operations;
+        text += &format!("       {count} operations compared with the processor's\n");
+        for concern in &result.concerns {
+            text += &format!("       {concern}\n");
+        }
+    }
+    text
 }
 
 /// The setting called `key`.

@@ -9,6 +9,7 @@ use crate::optimizer::{Optimizer, Step};
 use crate::speed::matrix_speed;
 use crate::{Decoder, LoraConfig, ModelSpec, OptimizerKind, Result, TrainOptions};
 use attune_data::{Batch, Sample};
+use attune_kernels::{KernelCheck, self_check};
 use candle_core::{DType, Device, Tensor, Var};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -31,7 +32,11 @@ pub struct DeviceCheck {
     pub step_difference: f64,
     /// The most that rounding explains: the sums have another order.
     pub tolerance: f64,
-    /// Whether all three are within it.
+    /// Operations compared one by one with the processor's; none on the processor itself.
+    pub operations: usize,
+    /// Kernels of ours that are switched off on this device, and operations that differ even so.
+    pub concerns: Vec<String>,
+    /// Whether all three differences are within the tolerance, and every operation agrees.
     pub agrees: bool,
     /// Tokens per second of the small model's steps. A large model's steps use a GPU better.
     pub tokens_per_second: f64,
@@ -49,7 +54,28 @@ const BUDGET: Duration = Duration::from_millis(200);
 /// autograd differentiates on the CPU with no kernel of ours. On the CPU, too, the two share
 /// nothing but the weights.
 pub fn check_device(device: &Device) -> Result<DeviceCheck> {
-    Case::new(device)?.compare()
+    // First: what it switches off is not what computes the model.
+    let operations = self_check(device)?;
+    let mut check = Case::new(device)?.compare()?;
+    check.agrees &= operations.iter().all(|operation| operation.agrees);
+    check.operations = operations.len();
+    check.concerns = operations.iter().filter_map(concern).collect();
+    Ok(check)
+}
+
+/// What a person should know of an operation.
+fn concern(check: &KernelCheck) -> Option<String> {
+    let name = check.operation;
+    match (&check.switched_off, check.difference) {
+        (_, Some(difference)) if !check.agrees => {
+            Some(format!("{name} is off by {difference:.1e}"))
+        }
+        (_, None) => Some(format!("{name} fails")),
+        (Some(reason), _) => Some(format!(
+            "our kernel for {name} is switched off: {reason}; candle's operations compute it"
+        )),
+        (None, _) => None,
+    }
 }
 
 /// The small model on a device, the same weights for the formulas, and what both compute.
@@ -144,6 +170,8 @@ impl Case {
             gradient_difference,
             step_difference,
             tolerance: TOLERANCE,
+            operations: 0,
+            concerns: Vec::new(),
             // A loss that is no number is no agreement, and `max` passes over it.
             agrees: loss.is_finite() && worst <= TOLERANCE,
             tokens_per_second: (steps as usize * self.batch.tokens.len()) as f64 / seconds,
