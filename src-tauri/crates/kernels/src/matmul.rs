@@ -187,12 +187,11 @@ impl ComputeType {
             }
             _ => None,
         };
-        let product = match own {
-            Some(product) => product,
-            None => {
-                let (a, b) = (self.rounded(&a)?, self.rounded(&b.widened(device)?)?);
-                in_pieces(&a, &b, transpose)?
-            }
+        let product = if let Some(product) = own {
+            product
+        } else {
+            let (a, b) = (self.rounded(&a)?, self.rounded(&b.widened(device)?)?);
+            in_pieces(&a, &b, transpose)?
         };
         if scale == 1.0 {
             Ok(product)
