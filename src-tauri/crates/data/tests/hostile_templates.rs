@@ -160,7 +160,7 @@ fn nothing_that_a_template_builds_harms_the_process() {
         let said = found
             .as_ref()
             .map_or_else(ToString::to_string, |text| format!("{} bytes", text.len()));
-        eprintln!("{grown:>10} B {taken:>10.1?} {short:?}: {:.200}", said);
+        eprintln!("{grown:>10} B {taken:>10.1?} {short:?}: {said:.200}");
         if grown > LEFT {
             unexpected.push(format!("{short}: {grown} bytes"));
         }

@@ -54,6 +54,7 @@ mod tests {
 
     #[test]
     #[ignore = "a measurement: --ignored --nocapture on an idle machine"]
+    #[expect(clippy::print_stderr, reason = "its result")]
     fn speed_of_wide_vectors() {
         let values: Vec<f32> = (0..4096).map(|i| i as f32 / 1000.0 - 2.0).collect();
         let (mut dgate, mut dup) = (vec![0.0; 4096], vec![0.0; 4096]);
