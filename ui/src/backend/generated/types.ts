@@ -501,7 +501,15 @@ step_difference: number,
  */
 tolerance: number, 
 /**
- * Whether all three are within it.
+ * Operations compared one by one with the processor's; none on the processor itself.
+ */
+operations: number, 
+/**
+ * Kernels of ours that are switched off on this device, and operations that differ even so.
+ */
+concerns: Array<string>, 
+/**
+ * Whether all three differences are within the tolerance, and every operation agrees.
  */
 agrees: boolean, 
 /**
