@@ -43,7 +43,7 @@ macro_rules! suite {
 
             suite! { @run $kind, $unless, $reason;
                 training::the_check_agrees,
-                training::what_is_missing_is_refused_by_name,
+                training::threads_share_it,
                 training::the_starter_model_learns_as_on_the_processor,
             }
         }

@@ -4,7 +4,6 @@ use attune_data::{Conversation, Role, Sample, Tokenizer, Turn};
 use attune_engine::{
     Control, DType, Decoder, Device, LoraConfig, TrainEvent, TrainOptions, check_device, train,
 };
-use attune_kernels::{AdamW, Moments8bit, Remainders, adamw8bit};
 use attune_studio::starter::MODEL_FILES;
 use attune_studio::starter::dataset::SampleDataset;
 use candle_core::Tensor;
@@ -15,24 +14,25 @@ pub fn the_check_agrees(device: &Device) {
     assert!(check.agrees, "{check:?}");
 }
 
-/// What a GPU cannot do yet fails with a word, and not with other numbers.
-pub fn what_is_missing_is_refused_by_name(device: &Device) {
-    let mut parameter = Tensor::ones((64, 64), DType::F32, device).unwrap();
-    let gradient = parameter.clone();
-    let options = AdamW {
-        learning_rate: 0.01,
-        beta1: 0.9,
-        beta2: 0.999,
-        epsilon: 1e-8,
-        weight_decay: 0.0,
-        step: 1,
-        gradient_scale: 1.0,
+/// Two threads take turns at one tensor, and a third, which never computed, gives back what they
+/// made. A job trains on one thread, its model was loaded on another and is dropped on a third.
+pub fn threads_share_it(device: &Device) {
+    let on_another = |value: Tensor| {
+        let doubled = std::thread::spawn(move || (value * 2.0).unwrap());
+        doubled.join().unwrap()
     };
-    let mut moments = Moments8bit::zeros(64 * 64);
-    let refused = adamw8bit(&mut parameter, &mut moments, &gradient, &options);
-    assert!(refused.unwrap_err().to_string().contains("8-bit AdamW"));
-    let refused = Remainders::split(&parameter).unwrap_err();
-    assert!(refused.to_string().contains("bf16 weights"));
+    let mut value = Tensor::ones((1024, 1024), DType::F32, device).unwrap();
+    for _ in 0..20 {
+        value = on_another(value);
+    }
+    let kept = value.clone();
+    std::thread::spawn(move || drop(value)).join().unwrap();
+    let sum = kept.sum_all().unwrap().to_scalar::<f32>().unwrap();
+    std::thread::spawn(move || drop(kept)).join().unwrap();
+    assert_eq!(sum, 1024.0 * 1024.0 * f32::powi(2.0, 20));
+    // An error of giving back would come out here.
+    let next = Tensor::ones(4, DType::F32, device).unwrap();
+    assert_eq!(next.to_vec1::<f32>().unwrap(), [1.0; 4]);
 }
 
 /// The bundled model on the bundled data: the losses of the CPU, step by step, and falling.

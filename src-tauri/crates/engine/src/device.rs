@@ -79,7 +79,10 @@ impl GpuBackendKind {
         // candle panics where a library or a class of the system is missing: on macOS before 15,
         // without a GPU in the session, without cuBLAS.
         let device = std::panic::catch_unwind(|| match self {
-            Self::Cuda => Device::new_cuda(0),
+            // With a stream of its own: otherwise each thread has another, so that what one computed
+            // is not ordered before what the next reads, and memory given back by a thread that
+            // never computed is an error of the next call on any thread.
+            Self::Cuda => Device::new_cuda_with_stream(0),
             Self::Metal => Device::new_metal(0),
             Self::Cpu => Ok(Device::Cpu),
         })
