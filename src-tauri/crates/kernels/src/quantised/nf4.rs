@@ -158,6 +158,7 @@ impl Nf4 {
                 now[0] = PAIRS[usize::from(self.codes[at / 2])][1] * magnitude;
                 now = &mut now[1..];
             }
+            #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut))]
             let mut codes = &self.codes[at.div_ceil(2)..];
             #[cfg(target_arch = "x86_64")]
             {
