@@ -14,8 +14,7 @@ fn random(rng: &mut ChaCha8Rng, count: usize) -> Vec<f32> {
 /// Every vector unit forms what the plain code forms, whatever the number of rows, also of the
 /// largest codes; and a row's products do not depend on the rows beside it.
 #[test]
-#[cfg_attr(not(target_arch = "x86_64"), ignore = "its kernels are for x86-64")]
-fn x86_64_vector_units_agree_with_plain_code() {
+fn vector_units_agree_with_plain_code() {
     let rng = &mut ChaCha8Rng::seed_from_u64(4);
     for ty in GgmlType::ALL {
         for blocks in [1, 2, 5] {
