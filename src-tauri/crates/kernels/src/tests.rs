@@ -367,6 +367,27 @@ fn attention_agrees_with_the_composition() -> Result<()> {
     Ok(())
 }
 
+/// Rows that no sample has would be left unwritten, rows that two have written twice at once.
+#[test]
+fn attention_refuses_samples_that_do_not_lie_end_to_end() -> Result<()> {
+    let rng = &mut ChaCha8Rng::seed_from_u64(8);
+    let (q, k) = (random(rng, (9, 24)), random(rng, (9, 12)));
+    let span = |start, len| Span { start, len };
+    let attention = heads(None);
+    let (o, sums) = attention.forward(&q, &k, &k, &[span(0, 4), span(4, 5)])?;
+    for spans in [
+        [span(0, 4), span(5, 4)],
+        [span(0, 4), span(3, 6)],
+        [span(0, 4), span(4, 4)],
+        [span(0, 4), span(4, 6)],
+    ] {
+        assert!(attention.forward(&q, &k, &k, &spans).is_err());
+        let backward = attention.backward(&q, &k, &k, &spans, &o, &sums, &q);
+        assert!(backward.is_err());
+    }
+    Ok(())
+}
+
 /// The last queries over a cache give what the whole sequence gives at those rows.
 #[test]
 fn cached_attention_equals_the_whole() -> Result<()> {
