@@ -35,6 +35,7 @@ mod operand;
 mod quantised;
 mod rms_norm;
 mod rope;
+mod rounding;
 mod rows;
 mod scale;
 mod self_check;

@@ -2,6 +2,7 @@
 //! LLM.int8 rounds activations too, and spares outliers among them, ours stay f32.
 
 use super::QuantisedParts;
+use crate::rounding::nearest;
 use crate::vectorised::vectorised;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -34,7 +35,7 @@ impl Int8 {
                 if magnitude > 0.0 {
                     let scale = 127.0 / magnitude;
                     for (code, value) in codes.iter_mut().zip(values) {
-                        *code = (value * scale).round_ties_even() as i8;
+                        *code = nearest(value * scale);
                     }
                 }
                 magnitude

@@ -20,6 +20,7 @@ mod unpack;
 
 use super::blocks::{Block, PART};
 use super::{Ggml, with_block};
+use crate::rounding::nearest;
 use crate::vectorised::vectorised;
 #[cfg(target_arch = "aarch64")]
 use neon::Unpack;
@@ -162,7 +163,7 @@ fn round(values: &[f32], codes: &mut [i8]) -> f32 {
     });
     let factor = if largest > 0.0 { 127.0 / largest } else { 0.0 };
     for (code, value) in codes.iter_mut().zip(values) {
-        *code = (value * factor).round_ties_even() as i8;
+        *code = nearest(value * factor);
     }
     largest / 127.0
 }
