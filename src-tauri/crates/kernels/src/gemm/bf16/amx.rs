@@ -97,18 +97,25 @@ impl Unit for Amx {
         work()
     }
 
-    unsafe fn tile(steps: usize, a: *const Bf16, b: *const Bf16, sums: *mut f32, adds: bool) {
-        // Tiles 0 to 3 are the sums, 4 and 5 of the left operand, 6 and 7 of the right one. Every
-        // row of every tile is 64 bytes after the one before.
-        // SAFETY: the caller promises `steps` steps of both panels, and the four squares of the sums.
+    unsafe fn tile(
+        steps: usize,
+        a: *const Bf16,
+        b: *const Bf16,
+        to: *mut f32,
+        stride: usize,
+        adds: bool,
+    ) {
+        // Tiles 0 to 3 are the sums, 4 and 5 of the left operand, 6 and 7 of the right one, whose
+        // rows are 64 bytes apart.
+        // SAFETY: the caller promises `steps` steps of both panels, and the rows of the sums.
         unsafe {
             asm!(
                 "test {adds:e}, {adds:e}",
                 "jz 2f",
-                "tileloadd tmm0, [{sums} + {stride}]",
-                "tileloadd tmm1, [{sums} + {stride} + 1024]",
-                "tileloadd tmm2, [{sums} + {stride} + 2048]",
-                "tileloadd tmm3, [{sums} + {stride} + 3072]",
+                "tileloadd tmm0, [{to} + {stride}]",
+                "tileloadd tmm1, [{to} + {stride} + 64]",
+                "tileloadd tmm2, [{lower} + {stride}]",
+                "tileloadd tmm3, [{lower} + {stride} + 64]",
                 "jmp 3f",
                 "2:",
                 "tilezero tmm0",
@@ -116,11 +123,11 @@ impl Unit for Amx {
                 "tilezero tmm2",
                 "tilezero tmm3",
                 "3:",
-                "tileloadd tmm6, [{b} + {stride}]",
-                "tileloadd tmm4, [{a} + {stride}]",
-                "tileloadd tmm7, [{b} + {stride} + 1024]",
+                "tileloadd tmm6, [{b} + {row}]",
+                "tileloadd tmm4, [{a} + {row}]",
+                "tileloadd tmm7, [{b} + {row} + 1024]",
                 "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm5, [{a} + {stride} + 1024]",
+                "tileloadd tmm5, [{a} + {row} + 1024]",
                 "tdpbf16ps tmm1, tmm4, tmm7",
                 "tdpbf16ps tmm2, tmm5, tmm6",
                 "tdpbf16ps tmm3, tmm5, tmm7",
@@ -128,15 +135,17 @@ impl Unit for Amx {
                 "add {b}, 2048",
                 "dec {steps}",
                 "jnz 3b",
-                "tilestored [{sums} + {stride}], tmm0",
-                "tilestored [{sums} + {stride} + 1024], tmm1",
-                "tilestored [{sums} + {stride} + 2048], tmm2",
-                "tilestored [{sums} + {stride} + 3072], tmm3",
+                "tilestored [{to} + {stride}], tmm0",
+                "tilestored [{to} + {stride} + 64], tmm1",
+                "tilestored [{lower} + {stride}], tmm2",
+                "tilestored [{lower} + {stride} + 64], tmm3",
                 a = inout(reg) a => _,
                 b = inout(reg) b => _,
                 steps = inout(reg) steps => _,
-                sums = in(reg) sums,
-                stride = in(reg) 64_usize,
+                to = in(reg) to,
+                lower = in(reg) to.wrapping_add(16 * stride),
+                stride = in(reg) 4 * stride,
+                row = in(reg) 64_usize,
                 adds = in(reg) u32::from(adds),
                 options(nostack),
             );

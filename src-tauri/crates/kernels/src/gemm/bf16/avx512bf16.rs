@@ -19,17 +19,24 @@ impl Unit for Avx512Bf16 {
         work()
     }
 
-    unsafe fn tile(steps: usize, a: *const Bf16, b: *const Bf16, sums: *mut f32, adds: bool) {
+    unsafe fn tile(
+        steps: usize,
+        a: *const Bf16,
+        b: *const Bf16,
+        to: *mut f32,
+        stride: usize,
+        adds: bool,
+    ) {
         for row in (0..TILE).step_by(ROWS) {
             let (half, within) = (row / LANES, row % LANES);
-            // SAFETY: the caller's: these rows lie in the square `half` of each step, and their sums
-            // in the pair of squares `half` of the tile.
+            // SAFETY: the caller's: these rows lie in the square `half` of each step.
             unsafe {
                 rows(
                     steps,
                     a.add(half * SQUARE + within * STEP),
                     b,
-                    sums.add(half * TILE * LANES + within * LANES),
+                    to.add(row * stride),
+                    stride,
                     adds,
                 );
             }
@@ -38,14 +45,21 @@ impl Unit for Avx512Bf16 {
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-unsafe fn rows(steps: usize, a: *const Bf16, b: *const Bf16, to: *mut f32, adds: bool) {
+unsafe fn rows(
+    steps: usize,
+    a: *const Bf16,
+    b: *const Bf16,
+    to: *mut f32,
+    stride: usize,
+    adds: bool,
+) {
     let mut sums = [[_mm512_setzero_ps(); 2]; ROWS];
-    // SAFETY: the caller promises the steps of both panels, and the rows of both squares of sums.
+    // SAFETY: the caller promises the steps of both panels, and its rows of the sums.
     unsafe {
         if adds {
             for (row, sums) in sums.iter_mut().enumerate() {
                 for (half, sum) in sums.iter_mut().enumerate() {
-                    *sum = _mm512_loadu_ps(to.add(half * LANES * LANES + row * LANES));
+                    *sum = _mm512_loadu_ps(to.add(row * stride + half * LANES));
                 }
             }
         }
@@ -66,7 +80,7 @@ unsafe fn rows(steps: usize, a: *const Bf16, b: *const Bf16, to: *mut f32, adds:
         }
         for (row, sums) in sums.iter().enumerate() {
             for (half, sum) in sums.iter().enumerate() {
-                _mm512_storeu_ps(to.add(half * LANES * LANES + row * LANES), *sum);
+                _mm512_storeu_ps(to.add(row * stride + half * LANES), *sum);
             }
         }
     }

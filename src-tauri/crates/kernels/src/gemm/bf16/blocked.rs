@@ -10,9 +10,7 @@ use crate::gemm::scratch::{self, Side};
 use crate::gemm::vector::Destination;
 use crate::gemm::{Into, Product};
 use rayon::prelude::*;
-use std::arch::x86_64::{
-    _mm512_add_ps, _mm512_loadu_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps,
-};
+use std::arch::x86_64::{_mm512_mask_storeu_ps, _mm512_maskz_loadu_ps};
 use std::ops::Range;
 
 /// Rows and columns of a tile.
@@ -36,13 +34,20 @@ pub(super) trait Unit: Sync {
     /// Runs `work`, the only place where this thread may call [`Unit::tile`].
     fn scope<T>(work: impl FnOnce() -> T) -> T;
 
-    /// `sums = a · b`, or `+=`, over `steps` steps, at least one, of a panel of each operand. The
-    /// sums are four squares of 16 × 16, row by row of them.
+    /// `to = a · b`, or `+=`, over `steps` steps, at least one, of a panel of each operand: 32 rows
+    /// of 32 sums, `stride` apart.
     ///
     /// # Safety
-    /// Readable: `steps` · [`CHUNK`] from `a` and `b`. Writable: 1024 from `sums`, initialised
+    /// Readable: `steps` · [`CHUNK`] from `a` and `b`. Writable: the rows from `to`, initialised
     /// where they are added to. Inside [`Unit::scope`].
-    unsafe fn tile(steps: usize, a: *const Bf16, b: *const Bf16, sums: *mut f32, adds: bool);
+    unsafe fn tile(
+        steps: usize,
+        a: *const Bf16,
+        b: *const Bf16,
+        to: *mut f32,
+        stride: usize,
+        adds: bool,
+    );
 }
 
 /// Products whose inner sizes lie end to end, each rounded up to whole steps.
@@ -214,22 +219,17 @@ impl Plan<'_> {
         scratch::with_bf16(Side::Right, panels.len() * size, |right| {
             let columns = panels.start * TILE..self.columns.min(panels.end * TILE);
             self.pack(right, Operand::Right, &columns, &slab.steps);
-            scratch::with(Side::Sums, band * TILE * TILE, |sums| {
+            scratch::with(Side::Sums, band * TILE * TILE, |edges| {
                 U::scope(|| {
                     for band in pieces(tiles.clone(), band) {
                         for (panel, right) in panels.clone().zip(right.chunks_exact(size)) {
                             let left = &left[band.start * size..band.end * size];
-                            multiply_band::<U>(left, right, steps, sums);
-                            for (tile, sums) in band.clone().zip(sums.chunks_exact(TILE * TILE)) {
-                                let row = slab.rows.start + tile * TILE;
-                                let rows = TILE.min(slab.rows.end - row);
-                                let columns = TILE.min(self.columns - panel * TILE);
-                                // SAFETY: the rows and columns lie in the destination, and no other
-                                // task has them. The sums are a tile.
-                                unsafe {
-                                    let to = destination.at(row, panel * TILE);
-                                    write(sums, to, destination.row_stride, rows, columns, adds);
-                                }
+                            let place = |tile: usize| self.place(slab, destination, tile, panel);
+                            let places = band.clone().map(place);
+                            // SAFETY: a tile's place is this task's alone, and initialised where
+                            // it is added to.
+                            unsafe {
+                                multiply_band::<U>(left, right, steps, places, edges, adds);
                             }
                         }
                     }
@@ -237,59 +237,109 @@ impl Plan<'_> {
             });
         });
     }
+
+    /// Where in the destination a tile of a slab's rows and a panel of columns belongs.
+    fn place(&self, slab: &Slab, destination: Destination, tile: usize, panel: usize) -> Place {
+        let (row, column) = (slab.rows.start + tile * TILE, panel * TILE);
+        Place {
+            // SAFETY: the tile and the panel begin inside the destination, which no other task
+            // writes there.
+            to: unsafe { destination.at(row, column) },
+            stride: destination.row_stride,
+            rows: TILE.min(slab.rows.end - row),
+            columns: TILE.min(self.columns - column),
+        }
+    }
 }
 
-/// The sums of some tiles of rows with one panel of columns, over all their steps.
-fn multiply_band<U: Unit>(left: &[Bf16], right: &[Bf16], steps: usize, sums: &mut [f32]) {
-    let block = even(steps, BLOCK);
-    for block in pieces(0..steps, block) {
+/// Part of the destination, of a tile's size or, at its edges, smaller.
+struct Place {
+    to: *mut f32,
+    stride: usize,
+    rows: usize,
+    columns: usize,
+}
+
+impl Place {
+    fn whole(&self) -> bool {
+        (self.rows, self.columns) == (TILE, TILE)
+    }
+}
+
+/// The sums of some tiles of rows with one panel of columns, over all their steps. Whole tiles are
+/// summed where they belong, those at the edges in `edges`, a tile for each.
+///
+/// # Safety
+/// The places are writable, initialised if they are added to, and nobody else's.
+unsafe fn multiply_band<U: Unit>(
+    left: &[Bf16],
+    right: &[Bf16],
+    steps: usize,
+    places: impl Iterator<Item = Place> + Clone,
+    edges: &mut [f32],
+    adds: bool,
+) {
+    for (place, edge) in places.clone().zip(edges.chunks_exact_mut(TILE * TILE)) {
+        if adds && !place.whole() {
+            // SAFETY: the caller's; AVX-512 was detected with the unit.
+            unsafe { copy_edge(place.to, place.stride, edge.as_mut_ptr(), TILE, &place) };
+        }
+    }
+    for block in pieces(0..steps, even(steps, BLOCK)) {
         let b = &right[block.start * CHUNK..block.end * CHUNK];
         let tiles = left.chunks_exact(steps * CHUNK);
-        for (left, sums) in tiles.zip(sums.chunks_exact_mut(TILE * TILE)) {
+        for ((left, place), edge) in tiles
+            .zip(places.clone())
+            .zip(edges.chunks_exact_mut(TILE * TILE))
+        {
             let a = &left[block.start * CHUNK..block.end * CHUNK];
-            // SAFETY: both are sliced to the block's steps, the sums to a tile, which the first
-            // block writes.
+            let (to, stride) = if place.whole() {
+                (place.to, place.stride)
+            } else {
+                (edge.as_mut_ptr(), TILE)
+            };
+            // SAFETY: both are sliced to the block's steps; a whole place is the caller's, an edge a
+            // tile; the first block writes both unless they are added to.
             unsafe {
                 U::tile(
                     block.len(),
                     a.as_ptr(),
                     b.as_ptr(),
-                    sums.as_mut_ptr(),
-                    block.start > 0,
+                    to,
+                    stride,
+                    adds || block.start > 0,
                 );
             }
         }
     }
+    for (place, edge) in places.zip(edges.chunks_exact(TILE * TILE)) {
+        if !place.whole() {
+            // SAFETY: as above.
+            unsafe { copy_edge(edge.as_ptr(), TILE, place.to, place.stride, &place) };
+        }
+    }
 }
 
-/// Writes a tile's sums, or adds them.
+/// Copies as many rows and columns as a place has.
 ///
 /// # Safety
-/// AVX-512 was detected. `sums` is a tile; `to` is writable for `rows` of `columns`, `stride` apart,
-/// and initialised where it is added to.
+/// AVX-512 was detected. `from` is readable and `to` writable for them, each its stride apart.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-unsafe fn write(
-    sums: &[f32],
+unsafe fn copy_edge(
+    from: *const f32,
+    from_stride: usize,
     to: *mut f32,
-    stride: usize,
-    rows: usize,
-    columns: usize,
-    adds: bool,
+    to_stride: usize,
+    place: &Place,
 ) {
-    for (pair, sums) in sums.chunks_exact(TILE * LANES).enumerate() {
-        for row in 0..rows.saturating_sub(pair * LANES).min(LANES) {
-            for half in 0..2 {
-                let mask = first(columns.saturating_sub(half * LANES));
-                let to = to.wrapping_add((pair * LANES + row) * stride + half * LANES);
-                let from = &sums[(half * LANES + row) * LANES..][..LANES];
-                // SAFETY: the mask keeps to the columns that the caller promises.
-                unsafe {
-                    let mut sum = _mm512_loadu_ps(from.as_ptr());
-                    if adds {
-                        sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, to));
-                    }
-                    _mm512_mask_storeu_ps(to, mask, sum);
-                }
+    for row in 0..place.rows {
+        for column in (0..place.columns).step_by(LANES) {
+            let mask = first(place.columns - column);
+            // SAFETY: the mask keeps to the columns that the caller promises.
+            unsafe {
+                let values =
+                    _mm512_maskz_loadu_ps(mask, from.wrapping_add(row * from_stride + column));
+                _mm512_mask_storeu_ps(to.wrapping_add(row * to_stride + column), mask, values);
             }
         }
     }
