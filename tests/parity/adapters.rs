@@ -355,7 +355,8 @@ fn exports(folder: &Path) -> Vec<PathBuf> {
     folders
 }
 
-/// What was written is read back with the same bits, and merged within rounding.
+/// What was written is read back with the same bits, and merged within rounding. PiSSA's is written
+/// as a difference of two adapters, which is computed in another order.
 #[test]
 fn attune_reads_back_every_kind() {
     let folder = tempfile::tempdir().unwrap();
@@ -374,7 +375,7 @@ fn attune_reads_back_every_kind() {
         let apart =
             |decoder: &Decoder| difference::of_tensors(&decoder.logits(&batch).unwrap(), logits);
         let what = place.display();
-        assert!(apart(&adapted) < 1e-6, "{what}: {}", apart(&adapted));
+        assert!(apart(&adapted) < 2e-6, "{what}: {}", apart(&adapted));
         for merged in ["merged", "merged-by-spec"] {
             assert!(apart(&load(merged)) <= TOLERANCE, "{what}, {merged}");
         }

@@ -336,12 +336,19 @@ fn every_loss_through_a_model_is_trls() {
     assert_eq!(table.beyond(TOLERANCE), Vec::<String>::new());
 }
 
-/// Rewards are small differences of large log-probabilities: they are judged by the latter.
+/// Rewards are small differences of large log-probabilities: they are judged by the latter. Where a
+/// model is its own reference, every reward is zero, and which of two is the larger is rounding's.
 fn metrics_apart(found: &BTreeMap<String, f64>, expected: &BTreeMap<String, f64>) -> f64 {
     assert_eq!(
         found.keys().collect::<Vec<_>>(),
         expected.keys().collect::<Vec<_>>()
     );
-    let values = |metrics: &BTreeMap<String, f64>| metrics.values().copied().collect::<Vec<_>>();
+    let tied = expected.get("rewards/margins") == Some(&0.0);
+    let values = |metrics: &BTreeMap<String, f64>| -> Vec<f64> {
+        let told = metrics
+            .iter()
+            .filter(|(name, _)| !tied || *name != "rewards/accuracies");
+        told.map(|(_, value)| *value).collect()
+    };
     difference::of_values(&values(found), &values(expected))
 }
