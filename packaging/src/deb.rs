@@ -12,7 +12,8 @@ use crate::{At, Error, Result};
 
 /// Which package of Debian 12 and later, and of Ubuntu 24.04 and later by what they provide, has a
 /// library. The same names serve every machine.
-const PACKAGES: [(&str, &str); 14] = [
+const PACKAGES: [(&str, &str); 16] = [
+    ("libcairo-gobject.so.2", "libcairo-gobject2"),
     ("libcairo.so.2", "libcairo2"),
     ("libdbus-1.so.3", "libdbus-1-3"),
     ("libgcc_s.so.1", "libgcc-s1"),
@@ -26,6 +27,7 @@ const PACKAGES: [(&str, &str); 14] = [
         "libjavascriptcoregtk-4.1.so.0",
         "libjavascriptcoregtk-4.1-0",
     ),
+    ("libpango-1.0.so.0", "libpango-1.0-0"),
     ("libsoup-3.0.so.0", "libsoup-3.0-0"),
     ("libstdc++.so.6", "libstdc++6"),
     ("libwebkit2gtk-4.1.so.0", "libwebkit2gtk-4.1-0"),
