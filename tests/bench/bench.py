@@ -45,7 +45,8 @@ class Side:
     @property
     def exact(self) -> bool:
         """Whether it computes in float32 with the weights as they are."""
-        return not self.request.get("autocast") and self.request.get("weights", "float32") == "float32"
+        rounded = self.request.get("autocast") or self.request.get("mixed_precision")
+        return not rounded and self.request.get("weights", "float32") == "float32"
 
 
 @dataclasses.dataclass
@@ -167,6 +168,7 @@ def whole_rows(programs: Programs, rounds: int, steps: int, length: int) -> list
         Side("Attune float32", request),
         Side("Attune float32, recompute", request | dict(recompute=True)),
         Side("Attune nf4 weights", request | dict(weights="nf4")),
+        Side("Attune bf16 products", request | dict(mixed_precision=True)),
         Side("PEFT float32", request),
         Side("PEFT float32, checkpointing", request | dict(recompute=True)),
         Side("PEFT bf16 autocast", request | dict(autocast=True)),
@@ -198,9 +200,10 @@ def short_rows(programs: Programs, rounds: int, steps: int, batch: int) -> list[
             for row, length in enumerate(lengths)]
     file = programs.model / "rows.json"
     file.write_text(json.dumps(rows))
-    request = dict(steps=steps, batch=batch, rows=str(file))
+    request, packed = dict(steps=steps, batch=batch, rows=str(file)), dict(batch=1, length=capacity, packing=True)
     sides = [
-        Side("Attune float32, packed", request | dict(batch=1, length=capacity, packing=True)),
+        Side("Attune float32, packed", request | packed),
+        Side("Attune bf16 products, packed", request | packed | dict(mixed_precision=True)),
         Side(f"Attune float32, the same {batch} rows a step", request),
         Side("PEFT float32, padded", request),
         Side("PEFT bf16 autocast, padded", request | dict(autocast=True)),
@@ -208,7 +211,7 @@ def short_rows(programs: Programs, rounds: int, steps: int, batch: int) -> list[
     found = interleaved(programs, sides, rounds)
     for number in range(rounds):
         # Packing chooses other rows for a step; whole batches are the same work.
-        check_same_work({name: runs[number] for name, runs in found.items()}, sides[1:])
+        check_same_work({name: runs[number] for name, runs in found.items()}, sides[2:])
     taken = lengths[: batch * steps]
     padded = sum(max(taken[at : at + batch]) * batch for at in range(0, len(taken), batch))
     return [
