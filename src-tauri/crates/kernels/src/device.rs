@@ -202,6 +202,7 @@ impl Place {
 pub(crate) struct Pretence {
     id: u64,
     kernels: Option<&'static dyn OwnKernels>,
+    bf16: bool,
 }
 
 impl Pretence {
@@ -210,6 +211,7 @@ impl Pretence {
         Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             kernels,
+            bf16: true,
         }
     }
 
@@ -247,28 +249,47 @@ pub fn by_compositions<T>(work: impl FnOnce() -> T) -> T {
     Pretence::new(None).run(work)
 }
 
+/// Runs `work` as [`by_compositions`], on a device that has no bf16.
+#[doc(hidden)]
+pub fn without_bf16<T>(work: impl FnOnce() -> T) -> T {
+    let device = Pretence {
+        bf16: false,
+        ..Pretence::new(None)
+    };
+    device.run(work)
+}
+
 /// Whether the CPU's kernels apply.
 pub(crate) fn on_cpu(tensor: &Tensor) -> bool {
     tensor.device().is_cpu() && PRETENCE.get().is_none()
 }
 
-/// What numbers of `dtype` are stored as on `device`: bf16 as f16 where a device has no bf16, such
-/// as a Mac before macOS 14 or an NVIDIA GPU before Ampere; anything else as asked.
+/// What numbers of `dtype` are stored as on `device`: bf16 as f16 where a device has no bf16,
+/// anything else as asked.
 pub fn stored_type(dtype: DType, device: &Device) -> DType {
-    /// Whether a device has bf16, once it was asked.
+    if dtype == DType::BF16 && !has_bf16(device) {
+        DType::F16
+    } else {
+        dtype
+    }
+}
+
+/// Whether `device` stores and widens bf16. An NVIDIA GPU before Ampere does not, nor a Mac whose
+/// Metal has no `bfloat`. It is tried once.
+pub fn has_bf16(device: &Device) -> bool {
+    /// What devices were found to be able to.
     static KNOWN: LazyLock<Mutex<HashMap<DeviceLocation, bool>>> = LazyLock::new(Mutex::default);
-    if dtype != DType::BF16 || device.is_cpu() {
-        return dtype;
+    if device.is_cpu() {
+        return PRETENCE.get().is_none_or(|device| device.bf16);
     }
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    let has_bf16 = *known.entry(device.location()).or_insert_with(|| {
+    *known.entry(device.location()).or_insert_with(|| {
         let there_and_back = || -> Result<f32> {
             let x = Tensor::new(&[1.5_f32], device)?.to_dtype(DType::BF16)?;
             (x.to_dtype(DType::F32)? + 1.0)?.get(0)?.to_scalar()
         };
         there_and_back().is_ok_and(|sum| sum == 2.5)
-    });
-    if has_bf16 { DType::BF16 } else { DType::F16 }
+    })
 }
 
 /// Kernels that disagreed with the CPU.

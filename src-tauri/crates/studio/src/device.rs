@@ -8,7 +8,7 @@ use crate::doctor::memory;
 use crate::error::{Error, Result};
 use crate::preferences;
 use crate::settings::{BackboneDtype, ExperimentConfig};
-use attune_engine::{Device, OptimizerKind};
+use attune_engine::{Device, ModelSpec, OptimizerKind, has_bf16};
 
 /// What a person asks for: one kind of device, or none in particular.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -213,6 +213,25 @@ impl Studio {
         };
         (kind, found.unwrap_or_else(memory::measure))
     }
+}
+
+/// What a run does on a device without bfloat16 where its settings want it, in a sentence.
+pub(crate) fn without_bfloat16(
+    config: &ExperimentConfig,
+    model: &ModelSpec,
+    device: &Device,
+) -> Option<&'static str> {
+    if has_bf16(device) {
+        return None;
+    }
+    if !config.lora {
+        return (config.backbone_dtype == BackboneDtype::Bfloat16).then_some(
+            "This device has no bfloat16: every weight is float32, in the same memory.",
+        );
+    }
+    config.frozen_weights(model).wants_bf16().then_some(
+        "This device has no bfloat16: weights that would be bfloat16 are float16, which ends at 65504.",
+    )
 }
 
 /// Refuses settings that only the processor computes; everything else runs on a GPU, where

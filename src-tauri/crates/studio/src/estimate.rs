@@ -64,6 +64,12 @@ pub(crate) fn estimate(
     if kind != GpuBackendKind::Cpu {
         notes.push("The memory is what the processor's kernels take; compositions on a GPU take more, attention most of all.".to_owned());
     }
+    // Opened by this, where it is not; a device that cannot be says so elsewhere.
+    if let Ok(device) = studio.open_device()
+        && let Some(note) = crate::device::without_bfloat16(&config, &spec, &device)
+    {
+        notes.push(note.to_owned());
+    }
     let free = device_memory.available;
     if memory.fits && memory.total > free {
         notes.push(format!(

@@ -8,7 +8,7 @@ use attune_engine::{
     Outcome, Result, StepContext, TrainEvent, TrainOptions, TrainedType, WeightType, train,
     train_objective,
 };
-use attune_kernels::by_compositions;
+use attune_kernels::{by_compositions, without_bf16};
 use std::cell::Cell;
 use std::hash::Hasher;
 
@@ -105,6 +105,27 @@ fn so_are_runs_in_few_bits() {
         decoder
     };
     assert_same(&make, &options(), 1e-3, "bf16 with masters");
+}
+
+/// On a device that has no bf16, over weights that are f16 there.
+#[test]
+fn a_device_without_bf16_trains_as_one_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = Decoder::random(&spec(), 3, &Device::Cpu).unwrap();
+    base.save_folder(folder.path(), DType::BF16, None).unwrap();
+    let run = || {
+        let mut decoder =
+            Decoder::load(folder.path(), DType::BF16, &Device::Cpu, &mut |_| ()).unwrap();
+        decoder.attach_lora(&lora(), 5).unwrap();
+        losses(&mut decoder, &options())
+    };
+    let (expected, found) = (run(), without_bf16(run));
+    assert_eq!(found.len(), expected.len());
+    assert_ne!(found, expected);
+    for (found, expected) in found.iter().zip(&expected) {
+        let apart = (found / expected - 1.0).abs();
+        assert!(apart < 1e-4, "{found} and {expected}");
+    }
 }
 
 /// An objective whose third step is ended half-way, its gradients already added, twice.

@@ -67,11 +67,13 @@ fn every_public_operation_has_a_case() {
         "by_compositions",
         "calibrate_dispatch",
         "dispatch_limit",
+        "has_bf16",
         "lower_dispatch_limit",
         "self_check",
         "set_dispatch_limit",
         "stored_type",
         "was_interrupted",
+        "without_bf16",
     ];
     assert!(functions.len() > 35, "{functions:?}");
     for function in functions {

@@ -14,7 +14,7 @@ use crate::api::{
     TrainEvent,
 };
 use crate::datasets;
-use crate::device::require_computable;
+use crate::device::{require_computable, without_bfloat16};
 use crate::error::{Error, Result};
 use crate::estimate;
 use crate::jobs::{RunningJob, Turn, asked};
@@ -299,7 +299,11 @@ fn prepare(
     device: &Device,
     session: &mut Session<'_>,
 ) -> Result<Decoder> {
-    let stored = config.frozen_weights(&ModelSpec::from_folder(&start.base)?);
+    let spec = ModelSpec::from_folder(&start.base)?;
+    if let Some(note) = without_bfloat16(config, &spec, device) {
+        session.log(Level::Info, note);
+    }
+    let stored = config.frozen_weights(&spec);
     let mut decoder = load_decoder(&start.base, name, stored, device, session)?;
     if let Some(adapter) = &start.adapter {
         decoder.load_adapter(adapter)?;
