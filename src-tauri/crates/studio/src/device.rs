@@ -215,57 +215,39 @@ impl Studio {
     }
 }
 
-/// What a run does on a device without bfloat16 where its settings want it, in a sentence.
-pub(crate) fn without_bfloat16(
+/// What a run on `device` does otherwise than on the processor, a sentence each. All settings can be
+/// computed everywhere: where a device has no kernel, by compositions of candle's operations.
+pub(crate) fn notes(
+    kind: GpuBackendKind,
+    device: &Device,
     config: &ExperimentConfig,
     model: &ModelSpec,
-    device: &Device,
-) -> Option<&'static str> {
-    if has_bf16(device) {
-        return None;
+) -> Vec<&'static str> {
+    let mut notes = Vec::new();
+    let full_bfloat16 = !config.lora && config.backbone_dtype == BackboneDtype::Bfloat16;
+    let wants_bfloat16 = config.lora && config.frozen_weights(model).wants_bf16();
+    if full_bfloat16 && !has_bf16(device) {
+        notes.push("This device has no bfloat16: every weight is float32, in the same memory.");
     }
-    if !config.lora {
-        return (config.backbone_dtype == BackboneDtype::Bfloat16).then_some(
-            "This device has no bfloat16: every weight is float32, in the same memory.",
+    if wants_bfloat16 && !has_bf16(device) {
+        notes.push(
+            "This device has no bfloat16: weights that would be bfloat16 are float16, which ends at 65504.",
         );
     }
-    config.frozen_weights(model).wants_bf16().then_some(
-        "This device has no bfloat16: weights that would be bfloat16 are float16, which ends at 65504.",
-    )
-}
-
-/// Refuses settings that only the processor computes; everything else runs on a GPU, where
-/// kernels are missing by compositions of candle's operations.
-pub(crate) fn require_computable(kind: GpuBackendKind, config: &ExperimentConfig) -> Result<()> {
     if kind == GpuBackendKind::Cpu {
-        return Ok(());
+        return notes;
     }
-    let refuse = |setting: &str, what: &str, remedy: &str| {
-        Err(Error::new(
-            "device-cannot",
-            format!(
-                "{what} on the processor only, and this run is for `{}`",
-                kind.as_str()
-            ),
-        )
-        .with_remedy(remedy)
-        .with_place(setting))
-    };
+    if full_bfloat16 && has_bf16(device) {
+        notes.push(
+            "What the float32 weights have beyond bfloat16 is kept by the processor: each step goes through it, weights and gradients there and back.",
+        );
+    }
     if config.optimizer == OptimizerKind::AdamW8bit {
-        return refuse(
-            "optimizer",
-            "AdamW with moments in 8 bits computes",
-            "Choose AdamW, or --device cpu.",
+        notes.push(
+            "AdamW8bit's moments are kept by the processor, which takes the steps: gradients and weights go there and back. Where memory is not short, AdamW is faster.",
         );
     }
-    if !config.lora && config.backbone_dtype == BackboneDtype::Bfloat16 {
-        return refuse(
-            "backbone_dtype",
-            "full fine-tuning of 16-bit weights computes",
-            "Choose float32 weights or LoRA, or --device cpu.",
-        );
-    }
-    Ok(())
+    notes
 }
 
 #[cfg(test)]
@@ -347,21 +329,27 @@ mod tests {
     }
 
     #[test]
-    fn what_only_the_processor_computes_is_refused_by_its_setting() {
+    fn what_goes_through_the_processor_is_told() {
+        let model = ModelSpec::from_json(&serde_json::json!({
+            "model_type": "llama", "hidden_size": 8, "intermediate_size": 8,
+            "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2,
+            "vocab_size": 8, "max_position_embeddings": 8,
+        }))
+        .unwrap();
         let mut config = ExperimentConfig::default();
-        let refused = |config: &_, kind| require_computable(kind, config).err()?.place;
-        assert_eq!(refused(&config, GpuBackendKind::Cuda), None);
+        let told = |config: &_, kind| notes(kind, &Device::Cpu, config, &model).concat();
+        assert_eq!(told(&config, GpuBackendKind::Cuda), "");
         config.optimizer = OptimizerKind::AdamW8bit;
-        assert_eq!(refused(&config, GpuBackendKind::Cpu), None);
-        assert_eq!(
-            refused(&config, GpuBackendKind::Metal).unwrap(),
-            "optimizer"
-        );
+        assert_eq!(told(&config, GpuBackendKind::Cpu), "");
+        assert!(told(&config, GpuBackendKind::Metal).contains("AdamW8bit's moments"));
         config.optimizer = OptimizerKind::AdamW;
         config.backbone_dtype = BackboneDtype::Bfloat16;
-        assert_eq!(refused(&config, GpuBackendKind::Cuda), None);
+        assert_eq!(told(&config, GpuBackendKind::Cuda), "");
         config.lora = false;
-        let place = refused(&config, GpuBackendKind::Cuda);
-        assert_eq!(place.unwrap(), "backbone_dtype");
+        assert_eq!(told(&config, GpuBackendKind::Cpu), "");
+        assert!(told(&config, GpuBackendKind::Cuda).contains("beyond bfloat16"));
+        // Without bfloat16 there is nothing to keep.
+        let without = attune_engine::without_bf16(|| told(&config, GpuBackendKind::Cuda));
+        assert!(without.contains("every weight is float32") && !without.contains("beyond"));
     }
 }

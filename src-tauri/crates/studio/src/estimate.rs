@@ -60,15 +60,13 @@ pub(crate) fn estimate(
         rate(studio, &store.experiments(home)?, &config, &spec, busy);
     let mut notes = Vec::new();
     let (kind, device_memory) = studio.device_memory();
-    crate::device::require_computable(kind, &config)?;
     if kind != GpuBackendKind::Cpu {
         notes.push("The memory is what the processor's kernels take; compositions on a GPU take more, attention most of all.".to_owned());
     }
     // Opened by this, where it is not; a device that cannot be says so elsewhere.
-    if let Ok(device) = studio.open_device()
-        && let Some(note) = crate::device::without_bfloat16(&config, &spec, &device)
-    {
-        notes.push(note.to_owned());
+    if let Ok(device) = studio.open_device() {
+        let told = crate::device::notes(kind, &device, &config, &spec);
+        notes.extend(told.into_iter().map(str::to_owned));
     }
     let free = device_memory.available;
     if memory.fits && memory.total > free {

@@ -4,9 +4,9 @@
 use crate::common::{decoder, lora, samples, spec};
 use attune_data::Sample;
 use attune_engine::{
-    Control, DType, Decoder, Device, Error, Measurement, NextToken, Objective, OptimizerKind,
-    Outcome, Result, StepContext, TrainEvent, TrainOptions, TrainedType, WeightType, train,
-    train_objective,
+    Control, DType, Decoder, Device, Error, Measurement, ModelSpec, NextToken, Objective,
+    OptimizerKind, Outcome, Result, StepContext, TrainEvent, TrainOptions, TrainedType, WeightType,
+    train, train_objective,
 };
 use attune_kernels::{by_compositions, without_bf16};
 use std::cell::Cell;
@@ -105,6 +105,21 @@ fn so_are_runs_in_few_bits() {
         decoder
     };
     assert_same(&make, &options(), 1e-3, "bf16 with masters");
+    // Only parameters of thousands of elements have moments in 8 bits.
+    let large = r#"{"model_type": "llama", "hidden_size": 64, "intermediate_size": 80,
+        "num_hidden_layers": 1, "num_attention_heads": 4, "num_key_value_heads": 2,
+        "vocab_size": 40, "max_position_embeddings": 64, "tie_word_embeddings": true}"#;
+    let large = ModelSpec::from_json(&serde_json::from_str(large).unwrap()).unwrap();
+    let make = || {
+        let mut decoder = Decoder::random(&large, 3, &Device::Cpu).unwrap();
+        decoder.make_trainable_in(TrainedType::Bf16).unwrap();
+        decoder
+    };
+    let eight_bits = TrainOptions {
+        optimizer: OptimizerKind::AdamW8bit,
+        ..options()
+    };
+    assert_same(&make, &eight_bits, 1e-2, "moments in 8 bits");
 }
 
 /// On a device that has no bf16, over weights that are f16 there.

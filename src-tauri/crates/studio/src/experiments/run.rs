@@ -14,7 +14,7 @@ use crate::api::{
     TrainEvent,
 };
 use crate::datasets;
-use crate::device::{require_computable, without_bfloat16};
+use crate::device::notes;
 use crate::error::{Error, Result};
 use crate::estimate;
 use crate::jobs::{RunningJob, Turn, asked};
@@ -38,7 +38,6 @@ pub(super) fn run(studio: &Studio, id: &str, session: &mut Session<'_>) -> Resul
         ));
     }
     let device = studio.backend()?.kind;
-    require_computable(device, &config_of(&experiment)?)?;
     let mut job = RunningJob::join(studio, JobKind::Train, id, device.as_str())?;
     store.set_experiment_state(id, ExperimentState::Queued, None)?;
     let result = match job.wait(studio, device.as_str(), session)? {
@@ -165,13 +164,17 @@ fn train(
     studio.unload();
     let data = TrainingData::prepare(studio, experiment, &config, &model.folder, session)?;
     let start = StartPoint::of(experiment, &model.folder);
-    let mut decoder = prepare(
-        &start,
-        &model.name,
+    let kind = studio.backend()?.kind;
+    let device = kind.open()?;
+    for note in notes(
+        kind,
+        &device,
         &config,
-        &studio.open_device()?,
-        session,
-    )?;
+        &ModelSpec::from_folder(&start.base)?,
+    ) {
+        session.log(Level::Info, note);
+    }
+    let mut decoder = prepare(&start, &model.name, &config, &device, session)?;
     session.check()?;
     let checkpoints = experiment.folder.join("checkpoints");
     crate::files::make_folder(&checkpoints)?;
@@ -299,11 +302,7 @@ fn prepare(
     device: &Device,
     session: &mut Session<'_>,
 ) -> Result<Decoder> {
-    let spec = ModelSpec::from_folder(&start.base)?;
-    if let Some(note) = without_bfloat16(config, &spec, device) {
-        session.log(Level::Info, note);
-    }
-    let stored = config.frozen_weights(&spec);
+    let stored = config.frozen_weights(&ModelSpec::from_folder(&start.base)?);
     let mut decoder = load_decoder(&start.base, name, stored, device, session)?;
     if let Some(adapter) = &start.adapter {
         decoder.load_adapter(adapter)?;
