@@ -195,7 +195,7 @@ fn train(
         &config,
         context,
     )?;
-    let mut recorder = Recorder::new(studio, job, experiment, asker)?;
+    let mut recorder = Recorder::new(studio, job, kind, experiment, asker)?;
     let control = session.control().training();
     let outcome = attune_engine::train(
         &mut decoder,
