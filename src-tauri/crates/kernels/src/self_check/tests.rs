@@ -29,6 +29,19 @@ fn every_composition_agrees_with_the_cpu() -> Result<()> {
     Ok(())
 }
 
+/// Where bf16 is stored as f16, and mixed precision rounds nothing.
+#[test]
+fn every_composition_agrees_without_bf16() -> Result<()> {
+    let checks = crate::without_bf16(|| self_check(&Device::Cpu))?;
+    assert_eq!(checks.len(), cases::ALL.len());
+    assert!(
+        checks.iter().all(|check| check.agrees),
+        "{}",
+        worst(&checks)
+    );
+    Ok(())
+}
+
 /// However small the pieces are that a device is given.
 #[test]
 fn every_composition_agrees_in_small_pieces() -> Result<()> {
