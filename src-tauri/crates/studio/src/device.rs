@@ -8,7 +8,7 @@ use crate::doctor::memory;
 use crate::error::{Error, Result};
 use crate::preferences;
 use crate::settings::{BackboneDtype, ExperimentConfig};
-use attune_engine::{Device, ModelSpec, OptimizerKind, has_bf16};
+use attune_engine::{Device, ModelSpec, OptimizerKind};
 
 /// What a person asks for: one kind of device, or none in particular.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -215,34 +215,37 @@ impl Studio {
     }
 }
 
-/// What a run on `device` does otherwise than on the processor, a sentence each. All settings can be
-/// computed everywhere: where a device has no kernel, by compositions of candle's operations.
+/// What a run on such a device does otherwise than on the processor, a sentence each. All settings
+/// can be computed everywhere: where a device has no kernel, by compositions of candle's operations.
+/// `has_bfloat16` is asked only where the settings want it.
 pub(crate) fn notes(
     kind: GpuBackendKind,
-    device: &Device,
+    has_bfloat16: impl FnOnce() -> bool,
     config: &ExperimentConfig,
     model: &ModelSpec,
 ) -> Vec<&'static str> {
     let mut notes = Vec::new();
-    let full_bfloat16 = !config.lora && config.backbone_dtype == BackboneDtype::Bfloat16;
-    let wants_bfloat16 = config.lora && config.frozen_weights(model).wants_bf16();
-    if full_bfloat16 && !has_bf16(device) {
-        notes.push("This device has no bfloat16: every weight is float32, in the same memory.");
+    let wants_bfloat16 = if config.lora {
+        config.frozen_weights(model).wants_bf16()
+    } else {
+        config.backbone_dtype == BackboneDtype::Bfloat16
+    };
+    let processor = kind == GpuBackendKind::Cpu;
+    if wants_bfloat16 {
+        match (has_bfloat16(), config.lora) {
+            (false, true) => notes.push(
+                "This device has no bfloat16: weights that would be bfloat16 are float16, which ends at 65504.",
+            ),
+            (false, false) => notes.push(
+                "This device has no bfloat16: every weight is float32, in the same memory.",
+            ),
+            (true, false) if !processor => notes.push(
+                "What the float32 weights have beyond bfloat16 is kept by the processor: each step goes through it, weights and gradients there and back.",
+            ),
+            (true, _) => {}
+        }
     }
-    if wants_bfloat16 && !has_bf16(device) {
-        notes.push(
-            "This device has no bfloat16: weights that would be bfloat16 are float16, which ends at 65504.",
-        );
-    }
-    if kind == GpuBackendKind::Cpu {
-        return notes;
-    }
-    if full_bfloat16 && has_bf16(device) {
-        notes.push(
-            "What the float32 weights have beyond bfloat16 is kept by the processor: each step goes through it, weights and gradients there and back.",
-        );
-    }
-    if config.optimizer == OptimizerKind::AdamW8bit {
+    if config.optimizer == OptimizerKind::AdamW8bit && !processor {
         notes.push(
             "AdamW8bit's moments are kept by the processor, which takes the steps: gradients and weights go there and back. Where memory is not short, AdamW is faster.",
         );
@@ -337,8 +340,10 @@ mod tests {
         }))
         .unwrap();
         let mut config = ExperimentConfig::default();
-        let told = |config: &_, kind| notes(kind, &Device::Cpu, config, &model).concat();
-        assert_eq!(told(&config, GpuBackendKind::Cuda), "");
+        let has_bfloat16 = || attune_engine::has_bf16(&Device::Cpu);
+        let told = |config: &_, kind| notes(kind, has_bfloat16, config, &model).concat();
+        let unasked = || -> bool { panic!("a device must not be opened for nothing") };
+        assert!(notes(GpuBackendKind::Cuda, unasked, &config, &model).is_empty());
         config.optimizer = OptimizerKind::AdamW8bit;
         assert_eq!(told(&config, GpuBackendKind::Cpu), "");
         assert!(told(&config, GpuBackendKind::Metal).contains("AdamW8bit's moments"));

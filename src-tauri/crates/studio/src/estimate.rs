@@ -18,7 +18,7 @@ use crate::models;
 use crate::preferences;
 use crate::settings::{BackboneDtype, ExperimentConfig, to_yaml};
 use attune_data::Tokenizer;
-use attune_engine::{Answers, Footprint, ModelSpec, OptimizerKind, Workload};
+use attune_engine::{Answers, Footprint, ModelSpec, OptimizerKind, Workload, has_bf16};
 
 /// Share of the machine's memory that a run may use: the system and the window want the rest.
 const USABLE: f64 = 0.85;
@@ -64,11 +64,14 @@ pub(crate) fn estimate(
     if kind != GpuBackendKind::Cpu {
         notes.push("The memory is what the processor's kernels take; compositions on a GPU take more, attention most of all.".to_owned());
     }
-    // Opened by this, where it is not; a device that cannot be says so elsewhere.
-    if let Ok(device) = studio.open_device() {
-        let told = crate::device::notes(kind, &device, &config, &spec);
-        notes.extend(told.into_iter().map(str::to_owned));
-    }
+    // A device that cannot be opened says so elsewhere.
+    let has_bfloat16 = || {
+        studio
+            .open_device()
+            .map_or(true, |device| has_bf16(&device))
+    };
+    let told = crate::device::notes(kind, has_bfloat16, &config, &spec);
+    notes.extend(told.into_iter().map(str::to_owned));
     let free = device_memory.available;
     if memory.fits && memory.total > free {
         notes.push(format!(

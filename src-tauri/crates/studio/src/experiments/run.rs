@@ -24,7 +24,7 @@ use crate::settings::{ExperimentConfig, ScheduleChoice};
 use crate::store::{Request, now_exact};
 use crate::weights::load_decoder;
 use attune_data::{Sample, Tokenizer};
-use attune_engine::{Decoder, Device, ModelSpec, Outcome, Schedule, TrainOptions};
+use attune_engine::{Decoder, Device, ModelSpec, Outcome, Schedule, TrainOptions, has_bf16};
 
 /// Trains experiment `id` from its last checkpoint, or from its start, to its end or to a pause.
 pub(super) fn run(studio: &Studio, id: &str, session: &mut Session<'_>) -> Result<Experiment> {
@@ -166,12 +166,8 @@ fn train(
     let start = StartPoint::of(experiment, &model.folder);
     let kind = studio.backend()?.kind;
     let device = kind.open()?;
-    for note in notes(
-        kind,
-        &device,
-        &config,
-        &ModelSpec::from_folder(&start.base)?,
-    ) {
+    let spec = ModelSpec::from_folder(&start.base)?;
+    for note in notes(kind, || has_bf16(&device), &config, &spec) {
         session.log(Level::Info, note);
     }
     let mut decoder = prepare(&start, &model.name, &config, &device, session)?;
