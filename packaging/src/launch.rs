@@ -1,8 +1,8 @@
 //! Which program to start: the window or the terminal, the CUDA or the CPU build.
 //!
-//! The CUDA build links the driver's library, cuBLAS and cuRAND, and a program whose libraries are
-//! missing does not even begin. So it is asked for its version first: that it answers proves more
-//! than any list of files would.
+//! The CUDA build links the driver's library, cuBLAS, cuRAND, NVRTC and the runtime, and a program
+//! whose libraries are missing does not even begin. So it is asked for its version first: that it
+//! answers proves more than any list of files would.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -124,11 +124,13 @@ fn said(child: &mut Child) -> Option<String> {
     Some(line.trim().to_owned())
 }
 
-/// Folders of CUDA's libraries where a toolkit leaves them without telling the linker.
+/// Folders of CUDA's libraries where a toolkit leaves them without telling the linker. The doctor
+/// looks into the same ones (`studio/src/doctor/cuda_libraries.rs`).
 pub fn cuda_folders(root: &Path, toolkit: Option<&OsStr>) -> Vec<PathBuf> {
-    let target = match Machine::HERE {
-        Machine::X86_64 => "x86_64-linux",
-        Machine::Aarch64 => "sbsa-linux",
+    let targets: &[&str] = match Machine::HERE {
+        Machine::X86_64 => &["x86_64-linux"],
+        // Servers and newer Jetsons; older Jetsons.
+        Machine::Aarch64 => &["sbsa-linux", "aarch64-linux"],
     };
     let toolkit = toolkit
         .map(PathBuf::from)
@@ -136,10 +138,10 @@ pub fn cuda_folders(root: &Path, toolkit: Option<&OsStr>) -> Vec<PathBuf> {
         .chain([root.join("usr/local/cuda")]);
     toolkit
         .flat_map(|toolkit| {
-            [
-                toolkit.join("lib64"),
-                toolkit.join("targets").join(target).join("lib"),
-            ]
+            let of_target = |target| toolkit.join("targets").join(target).join("lib");
+            let mut folders = vec![toolkit.join("lib64")];
+            folders.extend(targets.iter().map(of_target));
+            folders
         })
         .chain([root.join("usr/lib/wsl/lib")])
         .filter(|folder| fs::read_dir(folder).is_ok())

@@ -36,6 +36,8 @@ macro_rules! suite {
                 sequences::rows_of_experts,
                 sequences::noise,
                 optimizers::adamw_steps,
+                optimizers::adamw8bit_steps,
+                optimizers::masters_of_bf16,
                 optimizers::lion_steps,
                 optimizers::sgd_steps,
                 optimizers::adafactor_steps,
@@ -45,6 +47,7 @@ macro_rules! suite {
                 training::the_check_agrees,
                 training::threads_share_it,
                 training::the_starter_model_learns_as_on_the_processor,
+                training::all_of_it_learns_in_few_bits,
             }
         }
     };
@@ -106,9 +109,15 @@ mod processor {
         sequences::rows_of_experts,
         sequences::noise,
         optimizers::adamw_steps,
+        optimizers::adamw8bit_steps,
+        optimizers::masters_of_bf16,
         optimizers::lion_steps,
         optimizers::sgd_steps,
         optimizers::adafactor_steps,
+    }
+
+    suite! { @run Cpu, all(), "";
+        training::all_of_it_learns_in_few_bits,
     }
 }
 

@@ -2,8 +2,10 @@
 
 use attune_data::{Conversation, Role, Sample, Tokenizer, Turn};
 use attune_engine::{
-    Control, DType, Decoder, Device, LoraConfig, TrainEvent, TrainOptions, check_device, train,
+    Control, DType, Decoder, Device, LoraConfig, OptimizerKind, TrainEvent, TrainOptions,
+    TrainedType, check_device, train,
 };
+use attune_kernels::by_compositions;
 use attune_studio::starter::MODEL_FILES;
 use attune_studio::starter::dataset::SampleDataset;
 use candle_core::Tensor;
@@ -37,6 +39,52 @@ pub fn threads_share_it(device: &Device) {
 
 /// The bundled model on the bundled data: the losses of the CPU, step by step, and falling.
 pub fn the_starter_model_learns_as_on_the_processor(device: &Device) {
+    let options = TrainOptions {
+        learning_rate: 2e-3,
+        ..TrainOptions::default()
+    };
+    let run = |device: &Device| {
+        losses(device, &options, |decoder| {
+            decoder.attach_lora(&LoraConfig::default(), 1).unwrap();
+        })
+    };
+    assert_learns(&run(device), &run(&Device::Cpu));
+}
+
+/// Every weight in bf16 with f32 masters, by AdamW with moments in 8 bits: both go through the
+/// CPU. For the CPU itself, as a device without kernels of its own would.
+pub fn all_of_it_learns_in_few_bits(device: &Device) {
+    let options = TrainOptions {
+        learning_rate: 2e-4,
+        optimizer: OptimizerKind::AdamW8bit,
+        ..TrainOptions::default()
+    };
+    let run = |device: &Device| {
+        losses(device, &options, |decoder| {
+            decoder.make_trainable_in(TrainedType::Bf16).unwrap();
+        })
+    };
+    let computed = if device.is_cpu() {
+        by_compositions(|| run(device))
+    } else {
+        run(device)
+    };
+    assert_learns(&computed, &run(&Device::Cpu));
+}
+
+fn assert_learns(computed: &[f64], expected: &[f64]) {
+    assert_eq!((computed.len(), expected.len()), (12, 12));
+    for (step, (computed, expected)) in computed.iter().zip(expected).enumerate() {
+        assert!(
+            (computed - expected).abs() < 1e-2 * expected.max(0.1),
+            "step {step}: {computed} where the CPU has {expected}"
+        );
+    }
+    assert!(computed[11] < computed[0]);
+}
+
+/// The loss of each of 12 steps over 16 of the bundled conversations.
+fn losses(device: &Device, options: &TrainOptions, prepare: impl Fn(&mut Decoder)) -> Vec<f64> {
     let folder = tempfile::tempdir().unwrap();
     for (name, bytes) in MODEL_FILES {
         std::fs::write(folder.path().join(name), bytes).unwrap();
@@ -57,38 +105,26 @@ pub fn the_starter_model_learns_as_on_the_processor(device: &Device) {
     let options = TrainOptions {
         epochs: 3.0,
         batch_size: 4,
-        learning_rate: 2e-3,
         gradient_clip: 1.0,
-        ..TrainOptions::default()
+        ..options.clone()
     };
-    let losses = |device: &Device| {
-        let mut decoder = Decoder::load(folder.path(), DType::F32, device, &mut |_| ()).unwrap();
-        decoder.attach_lora(&LoraConfig::default(), 1).unwrap();
-        let checkpoints = tempfile::tempdir().unwrap();
-        let mut losses = Vec::new();
-        train(
-            &mut decoder,
-            &samples,
-            &[],
-            &options,
-            checkpoints.path(),
-            &Control::default(),
-            &mut |event, _| {
-                if let TrainEvent::Step { loss, .. } = event {
-                    losses.push(loss);
-                }
-            },
-        )
-        .unwrap();
-        losses
-    };
-    let (expected, computed) = (losses(&Device::Cpu), losses(device));
-    assert_eq!(computed.len(), 12);
-    for (step, (computed, expected)) in computed.iter().zip(&expected).enumerate() {
-        assert!(
-            (computed - expected).abs() < 1e-2 * expected.max(0.1),
-            "step {step}: {computed} where the CPU has {expected}"
-        );
-    }
-    assert!(computed[11] < computed[0]);
+    let mut decoder = Decoder::load(folder.path(), DType::F32, device, &mut |_| ()).unwrap();
+    prepare(&mut decoder);
+    let checkpoints = tempfile::tempdir().unwrap();
+    let mut losses = Vec::new();
+    train(
+        &mut decoder,
+        &samples,
+        &[],
+        &options,
+        checkpoints.path(),
+        &Control::default(),
+        &mut |event, _| {
+            if let TrainEvent::Step { loss, .. } = event {
+                losses.push(loss);
+            }
+        },
+    )
+    .unwrap();
+    losses
 }

@@ -3,6 +3,8 @@
 mod check;
 mod plain;
 
+use std::any::Any;
+use std::panic::{UnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
 use attune_kernels::{LONGEST_DISPATCH, calibrate_dispatch};
@@ -63,6 +65,21 @@ impl GpuBackendKind {
 
     /// Opens the first device of this kind.
     pub fn open(self) -> Result<Device> {
+        self.open_by(move || match self {
+            // With a stream of its own: otherwise each thread has another, so that what one computed
+            // is not ordered before what the next reads, and memory given back by a thread that
+            // never computed is an error of the next call on any thread.
+            Self::Cuda => Device::new_cuda_with_stream(0),
+            Self::Metal => Device::new_metal(0),
+            Self::Cpu => Ok(Device::Cpu),
+        })
+    }
+
+    /// As [`Self::open`]; by `make`, unless the process holds such a device.
+    fn open_by(
+        self,
+        make: impl FnOnce() -> candle_core::Result<Device> + UnwindSafe,
+    ) -> Result<Device> {
         if self == Self::Cpu {
             return Ok(Device::Cpu);
         }
@@ -78,16 +95,9 @@ impl GpuBackendKind {
         };
         // candle panics where a library or a class of the system is missing: on macOS before 15,
         // without a GPU in the session, without cuBLAS.
-        let device = std::panic::catch_unwind(|| match self {
-            // With a stream of its own: otherwise each thread has another, so that what one computed
-            // is not ordered before what the next reads, and memory given back by a thread that
-            // never computed is an error of the next call on any thread.
-            Self::Cuda => Device::new_cuda_with_stream(0),
-            Self::Metal => Device::new_metal(0),
-            Self::Cpu => Ok(Device::Cpu),
-        })
-        .map_err(|_| unavailable("the system lacks what it needs".to_owned()))?
-        .map_err(|error| unavailable(error.to_string()))?;
+        let device = catch_unwind(make)
+            .map_err(|panic| unavailable(lacking(panic.as_ref())))?
+            .map_err(|error| unavailable(error.to_string()))?;
         // Before anything is computed: a kernel of ours that disagrees with the processor here is
         // switched off for as long as the program runs.
         attune_kernels::self_check(&device)?;
@@ -97,6 +107,17 @@ impl GpuBackendKind {
         }
         *opened = Some((self, device.clone()));
         Ok(device)
+    }
+}
+
+/// What a panic says of the system that could not open a device.
+fn lacking(panic: &(dyn Any + Send)) -> String {
+    const LACKS: &str = "the system lacks what it needs";
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    match text.and_then(|text| text.lines().next()) {
+        Some(line) => format!("{LACKS}: {line}"),
+        None => LACKS.to_owned(),
     }
 }
 
@@ -148,5 +169,50 @@ mod tests {
             assert!(refusal.to_string().contains(kind.as_str()), "{refusal}");
             assert!(refusal.remedy().is_some());
         }
+    }
+
+    /// Whatever happens while a device is opened, the program goes on, and the processor computes.
+    #[test]
+    fn a_panic_of_opening_is_an_error() {
+        // One that no other test of this build can hold.
+        let kind = if GpuBackendKind::Metal.is_built() {
+            GpuBackendKind::Cuda
+        } else {
+            GpuBackendKind::Metal
+        };
+        let missing = "cannot find the class MTLResidencySetDescriptor".to_owned();
+        let panics = [
+            (
+                kind.open_by(|| panic!("no cuBLAS\nnor anything")),
+                "lacks what it needs: no cuBLAS",
+            ),
+            (
+                kind.open_by(move || panic!("{missing}")),
+                "MTLResidencySetDescriptor",
+            ),
+            (
+                kind.open_by(|| std::panic::panic_any(7)),
+                "lacks what it needs",
+            ),
+            (
+                kind.open_by(|| Err(candle_core::Error::Msg("it is busy".to_owned()))),
+                "it is busy",
+            ),
+        ];
+        for (opened, words) in panics {
+            let error = opened.unwrap_err();
+            assert_eq!(error.code(), "device-unavailable");
+            let said = error.to_string();
+            assert!(
+                said.contains(kind.as_str()) && said.contains(words),
+                "{said}"
+            );
+            assert!(!said.contains("anything"), "{said}");
+            assert!(error.remedy().unwrap().contains("--device cpu"));
+        }
+        assert!(!kind.is_open());
+        let processor = GpuBackendKind::Cpu.open().unwrap();
+        let sum = candle_core::Tensor::ones(3, candle_core::DType::F32, &processor).unwrap();
+        assert_eq!(sum.sum_all().unwrap().to_scalar::<f32>().unwrap(), 3.0);
     }
 }

@@ -52,6 +52,16 @@ pub enum Error {
         /// What the reader met.
         reason: String,
     },
+    /// A weight is too large for f16, which it was to be held in.
+    #[error("`{}`: the tensor `{name}` holds {value}, and float16 ends at 65504", path.display())]
+    BeyondF16 {
+        /// The folder or file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// A magnitude in it.
+        value: f32,
+    },
     /// A tensor is not in the files.
     #[error("`{}` lacks the tensor `{name}` (expected shape {expected:?})", folder.display())]
     MissingTensor {
@@ -191,6 +201,7 @@ impl Error {
             Self::Unsupported { .. } => "model-unsupported",
             Self::NoWeights { .. } => "model-no-weights",
             Self::BrokenWeights { .. } => "model-broken-weights",
+            Self::BeyondF16 { .. } => "model-beyond-float16",
             Self::MissingTensor { .. } => "model-missing-tensor",
             Self::WrongShape { .. } => "model-wrong-shape",
             Self::UnexpectedTensor { .. } => "model-unexpected-tensor",
@@ -232,6 +243,9 @@ impl Error {
             Self::BrokenWeights { .. } => {
                 "The download was probably cut off: download the file again."
             }
+            Self::BeyondF16 { .. } => {
+                "Set backbone_dtype to float32, or compute on a device that has bfloat16, such as the processor (--device cpu)."
+            }
             Self::MissingTensor { .. }
             | Self::WrongShape { .. }
             | Self::UnexpectedTensor { .. } => {
@@ -272,6 +286,7 @@ impl Error {
             Self::File { path, .. }
             | Self::BadConfig { path, .. }
             | Self::UnsupportedAdapter { path, .. }
+            | Self::BeyondF16 { path, .. }
             | Self::BrokenWeights { path, .. } => Some(path.display().to_string()),
             Self::NoConfig { folder }
             | Self::NoWeights { folder }

@@ -43,7 +43,9 @@ mod weight_type;
 mod weights;
 
 pub use allocator::Allocator;
-pub use attune_kernels::{ComputeType, GgmlType};
+#[doc(hidden)]
+pub use attune_kernels::without_bf16;
+pub use attune_kernels::{ComputeType, GgmlType, has_bf16};
 pub use cache::PromptCache;
 pub use candle_core::{DType, Device};
 pub use checkpoint::{CheckpointInfo, best as best_checkpoint, last as last_checkpoint};

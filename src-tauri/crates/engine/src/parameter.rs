@@ -1,7 +1,7 @@
 //! A tensor of the model and, when it is trained, its gradient.
 
 use crate::Result;
-use attune_kernels::{Operand, QuantisedMatrix, Remainders};
+use attune_kernels::{Operand, QuantisedMatrix, Remainders, has_bf16};
 use candle_core::{DType, Device, Tensor};
 
 /// What the weights that full fine-tuning moves are computed with.
@@ -11,7 +11,8 @@ pub enum TrainedType {
     #[default]
     F32,
     /// Matrices rounded to bf16; gradients, steps and the weights that remember them are f32
-    /// (mixed precision, Micikevicius et al., 2018). Norms and biases are f32.
+    /// (mixed precision, Micikevicius et al., 2018). Norms and biases are f32. On a device without
+    /// bf16 all are f32, which takes the same memory.
     Bf16,
 }
 
@@ -95,7 +96,8 @@ impl Parameter {
     /// Makes the weights trainable, a matrix computed with as `trained` says.
     pub(crate) fn make_trainable_in(&mut self, trained: TrainedType) -> Result<()> {
         self.make_trainable()?;
-        if trained == TrainedType::Bf16 && self.value.rank() == 2 {
+        let rounds = trained == TrainedType::Bf16 && has_bf16(self.value.device());
+        if rounds && self.value.rank() == 2 {
             let (value, remainders) = Remainders::split(&self.value)?;
             (self.value, self.remainders) = (value, Some(remainders));
         }

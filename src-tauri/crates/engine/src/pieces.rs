@@ -4,7 +4,8 @@
 //! holds the tensor in the file's type beside the result. Read as a whole, a model would need
 //! twice its size to load, more than many runs need later.
 
-use crate::Result;
+use crate::{Error, Result};
+use attune_kernels::stored_type;
 use candle_core::safetensors::Load;
 use candle_core::{DType, Device, Tensor};
 use nix::libc;
@@ -15,13 +16,44 @@ const PIECE: usize = 4 << 20;
 /// What the border of memory given back is a multiple of: a multiple of every page size in use.
 const PAGES: usize = 64 << 10;
 
-/// The tensor of `view`, which lies in a mapped file, in `dtype` on `device`. The pages are given
-/// back.
-pub(crate) fn read(view: &TensorView<'_>, dtype: DType, device: &Device) -> Result<Tensor> {
+/// The smallest number that f16 rounds to infinity: half-way beyond 65504, its largest.
+const BEYOND_F16: f32 = 65_520.0;
+
+/// `value` in `dtype`. Where f16 cannot hold one of its numbers, what `beyond` makes of the largest
+/// magnitude.
+pub(crate) fn cast(value: &Tensor, dtype: DType, beyond: &dyn Fn(f32) -> Error) -> Result<Tensor> {
+    if dtype == DType::F16 && value.dtype() != DType::F16 && value.elem_count() > 0 {
+        let largest = value.abs()?.max_all()?.to_dtype(DType::F32)?;
+        let largest = largest.to_scalar::<f32>()?;
+        if largest >= BEYOND_F16 {
+            return Err(beyond(largest));
+        }
+    }
+    Ok(value.to_dtype(dtype)?)
+}
+
+/// The tensor of `view`, which lies in a mapped file, in `dtype` on `device`, cast as [`cast`]
+/// does. The pages are given back.
+pub(crate) fn read(
+    view: &TensorView<'_>,
+    dtype: DType,
+    device: &Device,
+    beyond: &dyn Fn(f32) -> Error,
+) -> Result<Tensor> {
     let (shape, data) = (view.shape(), view.data());
+    let stored = DType::try_from(view.dtype())?;
+    // A device that has no bf16 cannot convert it either.
+    let through = if stored_type(stored, device) == stored {
+        device
+    } else {
+        &Device::Cpu
+    };
+    let load = |view: &TensorView<'_>| -> Result<Tensor> {
+        Ok(cast(&view.load(through)?, dtype, beyond)?.to_device(device)?)
+    };
     let rows = shape.first().copied().unwrap_or(0);
     let tensor = if data.len() <= PIECE || rows == 0 {
-        view.load(device)?.to_dtype(dtype)?
+        load(view)?
     } else {
         let row = data.len() / rows;
         let tensor = Tensor::zeros(shape, dtype, device)?;
@@ -29,10 +61,8 @@ pub(crate) fn read(view: &TensorView<'_>, dtype: DType, device: &Device) -> Resu
         for piece in data.chunks((PIECE / row).max(1) * row) {
             let mut part = shape.to_vec();
             part[0] = piece.len() / row;
-            let part = TensorView::new(view.dtype(), part, piece)
-                .map_err(candle_core::Error::wrap)?
-                .load(device)?
-                .to_dtype(dtype)?;
+            let part = TensorView::new(view.dtype(), part, piece);
+            let part = load(&part.map_err(candle_core::Error::wrap)?)?;
             tensor.slice_set(&part, 0, first)?;
             first += part.dim(0)?;
             give_back(piece);

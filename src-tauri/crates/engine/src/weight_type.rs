@@ -1,10 +1,10 @@
 //! How the frozen weights of a model are held in memory.
 
-use attune_kernels::{GgmlType, Quantisation};
-use candle_core::DType;
+use attune_kernels::{GgmlType, Quantisation, stored_type};
+use candle_core::{DType, Device};
 
 /// What frozen matrices are stored as. They are widened to f32 where they are used. Norms and
-/// biases are f32 always.
+/// biases are f32 always. On a device without bf16 whatever would be bf16 is f16.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WeightType {
     /// f32, bf16 or f16.
@@ -36,6 +36,16 @@ impl WeightType {
             Self::Float(dtype) => dtype,
             Self::Nf4 | Self::Int8 | Self::Ggml(_) | Self::Stored => DType::BF16,
         }
+    }
+
+    /// [`Self::float`], as `device` can hold it.
+    pub(crate) fn float_on(self, device: &Device) -> DType {
+        stored_type(self.float(), device)
+    }
+
+    /// Whether some matrices are to be bf16.
+    pub fn wants_bf16(self) -> bool {
+        self.float() == DType::BF16
     }
 
     /// How the linear layers of the blocks are quantised, if they are.

@@ -140,7 +140,12 @@ impl Weights {
         } else {
             self.stored(name)
         };
-        pieces::read(&file.get(name)?, dtype, device)
+        let beyond = |value| Error::BeyondF16 {
+            path: self.folder.clone(),
+            name: name.to_owned(),
+            value,
+        };
+        pieces::read(&file.get(name)?, dtype, device, &beyond)
     }
 
     /// Reads a tensor as `stored` says, on every thread where it is quantised.
@@ -161,7 +166,7 @@ impl Weights {
             }
             _ => {
                 let dtype = if shape.len() == 2 {
-                    stored.float()
+                    stored.float_on(device)
                 } else {
                     DType::F32
                 };
@@ -191,14 +196,15 @@ impl Weights {
 /// Reads all tensors of a small safetensors file, such as an adapter, as f32.
 pub(crate) fn read(path: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>> {
     std::fs::File::open(path).map_err(at(path, "read"))?;
-    let tensors =
-        candle_core::safetensors::load(path, device).map_err(|error| Error::BrokenWeights {
-            path: path.to_owned(),
-            reason: plain(&error),
-        })?;
+    // Widened before it is moved: a device may have no bf16.
+    let tensors = candle_core::safetensors::load(path, &Device::Cpu);
+    let tensors = tensors.map_err(|error| Error::BrokenWeights {
+        path: path.to_owned(),
+        reason: plain(&error),
+    })?;
     tensors
         .into_iter()
-        .map(|(name, tensor)| Ok((name, tensor.to_dtype(DType::F32)?)))
+        .map(|(name, tensor)| Ok((name, tensor.to_dtype(DType::F32)?.to_device(device)?)))
         .collect()
 }
 
@@ -256,3 +262,7 @@ fn shard_paths(folder: &Path) -> Result<Vec<PathBuf>> {
     }
     Ok(names.into_iter().map(|name| folder.join(name)).collect())
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests;

@@ -202,6 +202,7 @@ impl Place {
 pub(crate) struct Pretence {
     id: u64,
     kernels: Option<&'static dyn OwnKernels>,
+    bf16: bool,
 }
 
 impl Pretence {
@@ -210,6 +211,7 @@ impl Pretence {
         Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             kernels,
+            bf16: true,
         }
     }
 
@@ -247,28 +249,60 @@ pub fn by_compositions<T>(work: impl FnOnce() -> T) -> T {
     Pretence::new(None).run(work)
 }
 
+/// Runs `work` as [`by_compositions`], on a device that has no bf16.
+#[doc(hidden)]
+pub fn without_bf16<T>(work: impl FnOnce() -> T) -> T {
+    let device = Pretence {
+        bf16: false,
+        ..Pretence::new(None)
+    };
+    device.run(work)
+}
+
 /// Whether the CPU's kernels apply.
 pub(crate) fn on_cpu(tensor: &Tensor) -> bool {
     tensor.device().is_cpu() && PRETENCE.get().is_none()
 }
 
-/// What numbers of `dtype` are stored as on `device`: bf16 as f16 where a device has no bf16, such
-/// as a Mac before macOS 14 or an NVIDIA GPU before Ampere; anything else as asked.
+/// What numbers of `dtype` are stored as on `device`: bf16 as f16 where a device has no bf16,
+/// anything else as asked.
 pub fn stored_type(dtype: DType, device: &Device) -> DType {
-    /// Whether a device has bf16, once it was asked.
+    if dtype == DType::BF16 && !has_bf16(device) {
+        DType::F16
+    } else {
+        dtype
+    }
+}
+
+/// Whether `device` stores and widens bf16, which is tried once. An NVIDIA GPU before Ampere does
+/// not. Of M1 the answer is no although Metal has the type there: nothing in the chip computes it,
+/// and f16 takes its place at full speed.
+pub fn has_bf16(device: &Device) -> bool {
+    /// What devices were found to be able to.
     static KNOWN: LazyLock<Mutex<HashMap<DeviceLocation, bool>>> = LazyLock::new(Mutex::default);
-    if dtype != DType::BF16 || device.is_cpu() {
-        return dtype;
+    if device.is_cpu() {
+        return PRETENCE.get().is_none_or(|device| device.bf16);
+    }
+    #[cfg(all(target_os = "macos", target_arch = "aarch64"))]
+    if let Device::Metal(device) = device
+        && is_m1(&device.metal_device().architecture_name())
+    {
+        return false;
     }
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    let has_bf16 = *known.entry(device.location()).or_insert_with(|| {
+    *known.entry(device.location()).or_insert_with(|| {
         let there_and_back = || -> Result<f32> {
             let x = Tensor::new(&[1.5_f32], device)?.to_dtype(DType::BF16)?;
             (x.to_dtype(DType::F32)? + 1.0)?.get(0)?.to_scalar()
         };
         there_and_back().is_ok_and(|sum| sum == 2.5)
-    });
-    if has_bf16 { DType::BF16 } else { DType::F16 }
+    })
+}
+
+/// Whether Metal's name of a GPU's architecture is that of an M1, Pro, Max or Ultra.
+#[cfg(any(test, all(target_os = "macos", target_arch = "aarch64")))]
+fn is_m1(architecture: &str) -> bool {
+    architecture.starts_with("applegpu_g13")
 }
 
 /// Kernels that disagreed with the CPU.
@@ -319,4 +353,57 @@ thread_local! {
 /// How often a kernel of ours has computed something for the calling thread.
 pub(crate) fn answers() -> u64 {
     ANSWERS.get()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::ComputeType;
+
+    #[test]
+    fn bf16_is_f16_where_there_is_none() {
+        let stored = |dtype| stored_type(dtype, &Device::Cpu);
+        assert_eq!(stored(DType::BF16), DType::BF16);
+        without_bf16(|| {
+            assert!(!has_bf16(&Device::Cpu));
+            assert_eq!(stored(DType::BF16), DType::F16);
+            assert_eq!(stored(DType::F32), DType::F32);
+        });
+        assert!(has_bf16(&Device::Cpu));
+    }
+
+    /// Mixed precision: what f16 could not hold.
+    #[test]
+    fn products_do_not_overflow_where_there_is_no_bf16() {
+        let product = || {
+            let a = Tensor::new(&[[1e5_f32, -3e6]], &Device::Cpu)?;
+            let b = Tensor::new(&[[0.5_f32], [0.25]], &Device::Cpu)?;
+            let product = ComputeType::Bf16.matmul(&a, &b, Transpose::Neither)?;
+            product.flatten_all()?.to_vec1::<f32>()
+        };
+        assert_eq!(without_bf16(product).unwrap(), [-7e5]);
+    }
+
+    /// g13 is M1, g14 M2, and so on; the letter tells the plain chip from Pro, Max and Ultra.
+    #[test]
+    fn arm64_metal_has_bf16_from_m2_on() {
+        for name in [
+            "applegpu_g13g",
+            "applegpu_g13s",
+            "applegpu_g13c",
+            "applegpu_g13d",
+        ] {
+            assert!(is_m1(name), "{name}");
+        }
+        for name in [
+            "applegpu_g14g",
+            "applegpu_g15s",
+            "applegpu_g16p",
+            "applegpu_g17g",
+        ] {
+            assert!(!is_m1(name), "{name}");
+        }
+    }
 }

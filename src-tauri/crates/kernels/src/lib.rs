@@ -58,8 +58,8 @@ pub use cross_entropy::{
     Logits, linear_cross_entropy, linear_cross_entropy_rows, linear_token_losses,
 };
 #[doc(hidden)]
-pub use device::by_compositions;
-pub use device::stored_type;
+pub use device::{by_compositions, without_bf16};
+pub use device::{has_bf16, stored_type};
 pub use dispatch::{
     LONGEST_DISPATCH, calibrate_dispatch, dispatch_limit, lower_dispatch_limit, set_dispatch_limit,
     was_interrupted,

@@ -1,6 +1,6 @@
 //! Matrix products with either side transposed, and products added to what is there.
 
-use crate::device::{Operation, own, stored_type};
+use crate::device::{Operation, has_bf16, own};
 use crate::dispatch::{account, pieces};
 use crate::gemm::{self, ComputeType, Into, Matrix, Product, Values};
 use crate::operand::Operand;
@@ -200,11 +200,12 @@ impl ComputeType {
         }
     }
 
-    /// `x`, f32, rounded to this type, in f32. Where a device has no bf16, to f16.
+    /// `x`, f32, rounded to this type, in f32. As it is where a device has no bf16: f16, which ends
+    /// at 65504, is no place for activations and gradients, and the product is one of f32 anyhow.
     pub(crate) fn rounded(self, x: &Tensor) -> Result<Tensor> {
         match self {
-            Self::F32 => Ok(x.clone()),
-            Self::Bf16 => as_f32(&x.to_dtype(stored_type(DType::BF16, x.device()))?),
+            Self::Bf16 if has_bf16(x.device()) => as_f32(&x.to_dtype(DType::BF16)?),
+            Self::F32 | Self::Bf16 => Ok(x.clone()),
         }
     }
 }

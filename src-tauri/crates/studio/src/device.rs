@@ -8,7 +8,7 @@ use crate::doctor::memory;
 use crate::error::{Error, Result};
 use crate::preferences;
 use crate::settings::{BackboneDtype, ExperimentConfig};
-use attune_engine::{Device, OptimizerKind};
+use attune_engine::{Device, ModelSpec, OptimizerKind};
 
 /// What a person asks for: one kind of device, or none in particular.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -215,38 +215,42 @@ impl Studio {
     }
 }
 
-/// Refuses settings that only the processor computes; everything else runs on a GPU, where
-/// kernels are missing by compositions of candle's operations.
-pub(crate) fn require_computable(kind: GpuBackendKind, config: &ExperimentConfig) -> Result<()> {
-    if kind == GpuBackendKind::Cpu {
-        return Ok(());
-    }
-    let refuse = |setting: &str, what: &str, remedy: &str| {
-        Err(Error::new(
-            "device-cannot",
-            format!(
-                "{what} on the processor only, and this run is for `{}`",
-                kind.as_str()
-            ),
-        )
-        .with_remedy(remedy)
-        .with_place(setting))
+/// What a run on such a device does otherwise than on the processor, a sentence each. All settings
+/// can be computed everywhere: where a device has no kernel, by compositions of candle's operations.
+/// `has_bfloat16` is asked only where the settings want it.
+pub(crate) fn notes(
+    kind: GpuBackendKind,
+    has_bfloat16: impl FnOnce() -> bool,
+    config: &ExperimentConfig,
+    model: &ModelSpec,
+) -> Vec<&'static str> {
+    let mut notes = Vec::new();
+    let wants_bfloat16 = if config.lora {
+        config.frozen_weights(model).wants_bf16()
+    } else {
+        config.backbone_dtype == BackboneDtype::Bfloat16
     };
-    if config.optimizer == OptimizerKind::AdamW8bit {
-        return refuse(
-            "optimizer",
-            "AdamW with moments in 8 bits computes",
-            "Choose AdamW, or --device cpu.",
+    let processor = kind == GpuBackendKind::Cpu;
+    if wants_bfloat16 {
+        match (has_bfloat16(), config.lora) {
+            (false, true) => notes.push(
+                "This device has no bfloat16: weights that would be bfloat16 are float16, which ends at 65504.",
+            ),
+            (false, false) => notes.push(
+                "This device has no bfloat16: every weight is float32, in the same memory.",
+            ),
+            (true, false) if !processor => notes.push(
+                "What the float32 weights have beyond bfloat16 is kept by the processor: each step goes through it, weights and gradients there and back.",
+            ),
+            (true, _) => {}
+        }
+    }
+    if config.optimizer == OptimizerKind::AdamW8bit && !processor {
+        notes.push(
+            "AdamW8bit's moments are kept by the processor, which takes the steps: gradients and weights go there and back. Where memory is not short, AdamW is faster.",
         );
     }
-    if !config.lora && config.backbone_dtype == BackboneDtype::Bfloat16 {
-        return refuse(
-            "backbone_dtype",
-            "full fine-tuning of 16-bit weights computes",
-            "Choose float32 weights or LoRA, or --device cpu.",
-        );
-    }
-    Ok(())
+    notes
 }
 
 #[cfg(test)]
@@ -328,21 +332,29 @@ mod tests {
     }
 
     #[test]
-    fn what_only_the_processor_computes_is_refused_by_its_setting() {
+    fn what_goes_through_the_processor_is_told() {
+        let model = ModelSpec::from_json(&serde_json::json!({
+            "model_type": "llama", "hidden_size": 8, "intermediate_size": 8,
+            "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2,
+            "vocab_size": 8, "max_position_embeddings": 8,
+        }))
+        .unwrap();
         let mut config = ExperimentConfig::default();
-        let refused = |config: &_, kind| require_computable(kind, config).err()?.place;
-        assert_eq!(refused(&config, GpuBackendKind::Cuda), None);
+        let has_bfloat16 = || attune_engine::has_bf16(&Device::Cpu);
+        let told = |config: &_, kind| notes(kind, has_bfloat16, config, &model).concat();
+        let unasked = || -> bool { panic!("a device must not be opened for nothing") };
+        assert!(notes(GpuBackendKind::Cuda, unasked, &config, &model).is_empty());
         config.optimizer = OptimizerKind::AdamW8bit;
-        assert_eq!(refused(&config, GpuBackendKind::Cpu), None);
-        assert_eq!(
-            refused(&config, GpuBackendKind::Metal).unwrap(),
-            "optimizer"
-        );
+        assert_eq!(told(&config, GpuBackendKind::Cpu), "");
+        assert!(told(&config, GpuBackendKind::Metal).contains("AdamW8bit's moments"));
         config.optimizer = OptimizerKind::AdamW;
         config.backbone_dtype = BackboneDtype::Bfloat16;
-        assert_eq!(refused(&config, GpuBackendKind::Cuda), None);
+        assert_eq!(told(&config, GpuBackendKind::Cuda), "");
         config.lora = false;
-        let place = refused(&config, GpuBackendKind::Cuda);
-        assert_eq!(place.unwrap(), "backbone_dtype");
+        assert_eq!(told(&config, GpuBackendKind::Cpu), "");
+        assert!(told(&config, GpuBackendKind::Cuda).contains("beyond bfloat16"));
+        // Without bfloat16 there is nothing to keep.
+        let without = attune_engine::without_bf16(|| told(&config, GpuBackendKind::Cuda));
+        assert!(without.contains("every weight is float32") && !without.contains("beyond"));
     }
 }

@@ -3,6 +3,7 @@
 mod backend;
 mod calls;
 mod cuda;
+mod cuda_libraries;
 #[cfg(test)]
 mod machines;
 pub(crate) mod memory;

@@ -18,7 +18,7 @@ use crate::models;
 use crate::preferences;
 use crate::settings::{BackboneDtype, ExperimentConfig, to_yaml};
 use attune_data::Tokenizer;
-use attune_engine::{Answers, Footprint, ModelSpec, OptimizerKind, Workload};
+use attune_engine::{Answers, Footprint, ModelSpec, OptimizerKind, Workload, has_bf16};
 
 /// Share of the machine's memory that a run may use: the system and the window want the rest.
 const USABLE: f64 = 0.85;
@@ -56,14 +56,22 @@ pub(crate) fn estimate(
     let memory = memory_of(&spec, &config, samples, usable)?;
     session.check()?;
     let busy = !store.reap(home)?.is_empty();
-    let (tokens_per_second, rate_reason) =
-        rate(studio, &store.experiments(home)?, &config, &spec, busy);
-    let mut notes = Vec::new();
     let (kind, device_memory) = studio.device_memory();
-    crate::device::require_computable(kind, &config)?;
+    let earlier = earlier(&store.experiments(home)?, &config, kind);
+    let (tokens_per_second, rate_reason) =
+        earlier.unwrap_or_else(|| measured(studio, kind, &config, &spec, busy));
+    let mut notes = Vec::new();
     if kind != GpuBackendKind::Cpu {
         notes.push("The memory is what the processor's kernels take; compositions on a GPU take more, attention most of all.".to_owned());
     }
+    // A device that cannot be opened says so elsewhere.
+    let has_bfloat16 = || {
+        studio
+            .open_device()
+            .map_or(true, |device| has_bf16(&device))
+    };
+    let told = crate::device::notes(kind, has_bfloat16, &config, &spec);
+    notes.extend(told.into_iter().map(str::to_owned));
     let free = device_memory.available;
     if memory.fits && memory.total > free {
         notes.push(format!(
@@ -395,44 +403,55 @@ fn suggestions(
     Ok(found)
 }
 
-/// Tokens per second: as an earlier run of the same kind had, else from the processor's speed.
-fn rate(
-    studio: &Studio,
+/// Tokens per second of the last run of the same kind on the same kind of device.
+fn earlier(
     experiments: &[Experiment],
+    config: &ExperimentConfig,
+    device: GpuBackendKind,
+) -> Option<(f64, String)> {
+    let method = if config.lora { "lora" } else { "full" };
+    experiments.iter().find_map(|one| {
+        let same = one.model == config.model
+            && one.method == method
+            && one.device == Some(device)
+            && one.step > 0;
+        one.tokens_per_second
+            .filter(|rate| same && *rate > 0.0)
+            .map(|rate| (rate, format!("As fast as `{}` was.", one.name)))
+    })
+}
+
+/// Tokens per second from the speed of what computes.
+fn measured(
+    studio: &Studio,
+    kind: GpuBackendKind,
     config: &ExperimentConfig,
     spec: &ModelSpec,
     busy: bool,
 ) -> (f64, String) {
-    let method = if config.lora { "lora" } else { "full" };
-    let earlier = experiments.iter().find_map(|one| {
-        let same = one.model == config.model && one.method == method && one.step > 0;
-        one.tokens_per_second
-            .filter(|rate| same && *rate > 0.0)
-            .map(|rate| (rate, format!("As fast as `{}` was.", one.name)))
-    });
-    earlier.unwrap_or_else(|| {
-        let passes = match (config.lora, config.gradient_checkpointing) {
-            (true, false) => 4.0,
-            (true, true) | (false, false) => 6.0,
-            (false, true) => 8.0,
-        };
-        let operations = passes * spec.matrix_parameters() as f64;
-        (
-            speed(studio, busy) * EFFICIENCY / operations,
-            "From this machine's matrix speed; the first run will measure it.".to_owned(),
-        )
-    })
+    let passes = match (config.lora, config.gradient_checkpointing) {
+        (true, false) => 4.0,
+        (true, true) | (false, false) => 6.0,
+        (false, true) => 8.0,
+    };
+    let operations = passes * spec.matrix_parameters() as f64;
+    (
+        speed(studio, kind, busy) * EFFICIENCY / operations,
+        "From this machine's matrix speed; the first run will measure it.".to_owned(),
+    )
 }
 
-/// Floating-point operations per second of matrix products on what computes, measured once while
-/// nothing else does.
-fn speed(studio: &Studio, busy: bool) -> f64 {
-    static SPEED: OnceLock<f64> = OnceLock::new();
+/// Floating-point operations per second of matrix products on a kind of device, which computes,
+/// measured once while nothing else does.
+fn speed(studio: &Studio, kind: GpuBackendKind, busy: bool) -> f64 {
+    static SPEEDS: [OnceLock<f64>; GpuBackendKind::ALL.len()] =
+        [const { OnceLock::new() }; GpuBackendKind::ALL.len()];
     const USUAL: f64 = 1e11;
+    let speed = &SPEEDS[kind as usize];
     if busy {
-        return SPEED.get().copied().unwrap_or(USUAL);
+        return speed.get().copied().unwrap_or(USUAL);
     }
-    *SPEED.get_or_init(|| {
+    *speed.get_or_init(|| {
         let measured = studio.open_device().ok().and_then(|device| {
             let width = if device.is_cpu() { 1024 } else { 4096 };
             attune_engine::matrix_speed(&device, width).ok()
@@ -566,6 +585,49 @@ mod tests {
                 .all(|(small, large)| small <= large)
         );
         assert!(large.windows(2).all(|pair| pair[0] < pair[1]), "{large:?}");
+    }
+
+    /// A GPU is not as fast as the processor was, nor the other way round.
+    #[test]
+    fn only_a_run_on_the_same_device_predicts_one() {
+        let run = |name: &str, device, rate| Experiment {
+            name: name.to_owned(),
+            model: "m".to_owned(),
+            method: "lora".to_owned(),
+            device,
+            step: 3,
+            tokens_per_second: Some(rate),
+            ..blank()
+        };
+        let experiments = [
+            run("unknown", None, 1.0),
+            run("slow", Some(GpuBackendKind::Cpu), 50.0),
+            run("fast", Some(GpuBackendKind::Cuda), 9000.0),
+            run("before", Some(GpuBackendKind::Cpu), 40.0),
+        ];
+        let config = ExperimentConfig {
+            model: "m".to_owned(),
+            ..ExperimentConfig::default()
+        };
+        let on = |device| earlier(&experiments, &config, device);
+        let said = |name: &str| format!("As fast as `{name}` was.");
+        assert_eq!(on(GpuBackendKind::Cpu), Some((50.0, said("slow"))));
+        assert_eq!(on(GpuBackendKind::Cuda), Some((9000.0, said("fast"))));
+        assert_eq!(on(GpuBackendKind::Metal), None);
+        let other = ExperimentConfig {
+            lora: false,
+            ..config
+        };
+        assert_eq!(earlier(&experiments, &other, GpuBackendKind::Cpu), None);
+    }
+
+    /// An experiment before its first step.
+    fn blank() -> Experiment {
+        serde_json::from_value(json!({
+            "id": "", "name": "", "state": "queued", "dataset": "", "model": "", "method": "",
+            "created_at": 0, "step": 0, "epoch": 0.0, "folder": "",
+        }))
+        .unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// The window has eight colours.

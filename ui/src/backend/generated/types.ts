@@ -999,6 +999,10 @@ best_step: number | null,
  */
 tokens_per_second: number | null, 
 /**
+ * What computed the last step.
+ */
+device?: GpuBackendKind, 
+/**
  * Highest memory of the process, in bytes.
  */
 peak_memory: number | null, 

@@ -224,3 +224,76 @@ pub(super) fn starter(starter: &Starter) -> String {
     ]);
     format!("Installed.\n\n{facts}{next}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use attune_studio::api::DeviceCheck;
+
+    fn found(operations: usize, concerns: &[&str], agrees: bool) -> BackendCheck {
+        BackendCheck {
+            kind: GpuBackendKind::Metal,
+            result: Some(DeviceCheck {
+                loss: 4.9,
+                loss_difference: 2.1e-7,
+                gradient_difference: 3.4e-6,
+                step_difference: 5.6e-5,
+                tolerance: 1e-3,
+                operations,
+                concerns: concerns.iter().map(ToString::to_string).collect(),
+                agrees,
+                tokens_per_second: 7012.0,
+                operations_per_second: 2.5e12,
+            }),
+            problem: None,
+        }
+    }
+
+    const NUMBERS: &str = "loss 2.1e-7, gradients 3.4e-6, step 5.6e-5 apart (at most 1e-3); 7012 tokens/s, matrices 2500.0 GFLOP/s";
+
+    #[test]
+    fn each_operation_that_differs_has_a_line() {
+        let concerns = [
+            "our kernel for rope is switched off: it is off by 1.2e-2; candle's operations compute it",
+            "softmax is off by 3.0e-1",
+        ];
+        let said = check(&found(48, &concerns, false));
+        let expected = [
+            &format!("  metal  WRONG: {NUMBERS}"),
+            "       48 operations compared with the processor's",
+            &format!("       {}", concerns[0]),
+            "       softmax is off by 3.0e-1",
+        ];
+        assert_eq!(said.lines().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_device_that_agrees_is_told_in_two_lines() {
+        let said = check(&found(48, &[], true));
+        let expected = [
+            &format!("  metal  right: {NUMBERS}"),
+            "       48 operations compared with the processor's",
+        ];
+        assert_eq!(said.lines().collect::<Vec<_>>(), expected);
+        // The processor is compared with nothing but the formulas.
+        let alone = check(&found(0, &[], true));
+        assert_eq!(alone.lines().collect::<Vec<_>>(), expected[..1]);
+    }
+
+    #[test]
+    fn a_check_that_failed_says_why() {
+        let problem = Error::new("device-unavailable", "the device `metal` cannot be used");
+        let failed = BackendCheck {
+            result: None,
+            problem: Some(problem),
+            ..found(0, &[], true)
+        };
+        let said = check(&failed);
+        assert_eq!(said, "  metal  failed: the device `metal` cannot be used\n");
+        let idle = BackendCheck {
+            problem: None,
+            ..failed
+        };
+        assert_eq!(check(&idle), "  metal  not run\n");
+    }
+}

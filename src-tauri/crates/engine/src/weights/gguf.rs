@@ -3,10 +3,11 @@
 //! stacked into one.
 
 use crate::parameter::Parameter;
+use crate::pieces::cast;
 use crate::spec::{MlpKind, NormKind, QkNorm, QkvProjection, READ_HERE, RowOrder, row_order};
 use crate::{Error, ModelSpec, Result, WeightType};
 use attune_data::{Gguf, TensorInfo, TensorType};
-use attune_kernels::{GgmlType, QuantisedMatrix};
+use attune_kernels::{GgmlType, QuantisedMatrix, stored_type};
 use candle_core::{DType, Device, Tensor};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -151,8 +152,8 @@ impl GgufWeights {
     ) -> Result<Parameter> {
         let bytes = self.bytes(source, tensor);
         let &[rows, columns] = shape else {
-            let value = Tensor::from_raw_buffer(&bytes, dtype(tensor.kind), shape, device)?;
-            let value = value.to_dtype(DType::F32)?;
+            let value = Tensor::from_raw_buffer(&bytes, dtype(tensor.kind), shape, &Device::Cpu)?;
+            let value = value.to_dtype(DType::F32)?.to_device(device)?;
             let value = if source.added == 0.0 {
                 value
             } else {
@@ -181,9 +182,18 @@ impl GgufWeights {
                 let matrix = QuantisedMatrix::quantise(&quantised, quantisation);
                 Parameter::quantised(name, matrix.map_err(|error| broken(&error))?, device)
             }
-            _ if kept => Ok(Parameter::frozen(name, quantised.to_device(device)?)),
             _ => {
-                let value = quantised.to_dtype(stored.float())?.to_device(device)?;
+                let dtype = if kept {
+                    stored_type(quantised.dtype(), device)
+                } else {
+                    stored.float_on(device)
+                };
+                let beyond = |value| Error::BeyondF16 {
+                    path: self.file.path().to_owned(),
+                    name: source.tensor.clone(),
+                    value,
+                };
+                let value = cast(&quantised, dtype, &beyond)?.to_device(device)?;
                 Ok(Parameter::frozen(name, value))
             }
         }

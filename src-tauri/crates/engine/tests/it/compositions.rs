@@ -4,11 +4,11 @@
 use crate::common::{decoder, lora, samples, spec};
 use attune_data::Sample;
 use attune_engine::{
-    Control, DType, Decoder, Device, Error, Measurement, NextToken, Objective, OptimizerKind,
-    Outcome, Result, StepContext, TrainEvent, TrainOptions, TrainedType, WeightType, train,
-    train_objective,
+    Control, DType, Decoder, Device, Error, Measurement, ModelSpec, NextToken, Objective,
+    OptimizerKind, Outcome, Result, StepContext, TrainEvent, TrainOptions, TrainedType, WeightType,
+    train, train_objective,
 };
-use attune_kernels::by_compositions;
+use attune_kernels::{by_compositions, without_bf16};
 use std::cell::Cell;
 use std::hash::Hasher;
 
@@ -105,6 +105,42 @@ fn so_are_runs_in_few_bits() {
         decoder
     };
     assert_same(&make, &options(), 1e-3, "bf16 with masters");
+    // Only parameters of thousands of elements have moments in 8 bits.
+    let large = r#"{"model_type": "llama", "hidden_size": 64, "intermediate_size": 80,
+        "num_hidden_layers": 1, "num_attention_heads": 4, "num_key_value_heads": 2,
+        "vocab_size": 40, "max_position_embeddings": 64, "tie_word_embeddings": true}"#;
+    let large = ModelSpec::from_json(&serde_json::from_str(large).unwrap()).unwrap();
+    let make = || {
+        let mut decoder = Decoder::random(&large, 3, &Device::Cpu).unwrap();
+        decoder.make_trainable_in(TrainedType::Bf16).unwrap();
+        decoder
+    };
+    let eight_bits = TrainOptions {
+        optimizer: OptimizerKind::AdamW8bit,
+        ..options()
+    };
+    assert_same(&make, &eight_bits, 1e-2, "moments in 8 bits");
+}
+
+/// On a device that has no bf16, over weights that are f16 there.
+#[test]
+fn a_device_without_bf16_trains_as_one_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = Decoder::random(&spec(), 3, &Device::Cpu).unwrap();
+    base.save_folder(folder.path(), DType::BF16, None).unwrap();
+    let run = || {
+        let mut decoder =
+            Decoder::load(folder.path(), DType::BF16, &Device::Cpu, &mut |_| ()).unwrap();
+        decoder.attach_lora(&lora(), 5).unwrap();
+        losses(&mut decoder, &options())
+    };
+    let (expected, found) = (run(), without_bf16(run));
+    assert_eq!(found.len(), expected.len());
+    assert_ne!(found, expected);
+    for (found, expected) in found.iter().zip(&expected) {
+        let apart = (found / expected - 1.0).abs();
+        assert!(apart < 1e-4, "{found} and {expected}");
+    }
 }
 
 /// An objective whose third step is ended half-way, its gradients already added, twice.

@@ -29,6 +29,19 @@ fn every_composition_agrees_with_the_cpu() -> Result<()> {
     Ok(())
 }
 
+/// Where bf16 is stored as f16, and mixed precision rounds nothing.
+#[test]
+fn every_composition_agrees_without_bf16() -> Result<()> {
+    let checks = crate::without_bf16(|| self_check(&Device::Cpu))?;
+    assert_eq!(checks.len(), cases::ALL.len());
+    assert!(
+        checks.iter().all(|check| check.agrees),
+        "{}",
+        worst(&checks)
+    );
+    Ok(())
+}
+
 /// However small the pieces are that a device is given.
 #[test]
 fn every_composition_agrees_in_small_pieces() -> Result<()> {
@@ -67,11 +80,13 @@ fn every_public_operation_has_a_case() {
         "by_compositions",
         "calibrate_dispatch",
         "dispatch_limit",
+        "has_bf16",
         "lower_dispatch_limit",
         "self_check",
         "set_dispatch_limit",
         "stored_type",
         "was_interrupted",
+        "without_bf16",
     ];
     assert!(functions.len() > 35, "{functions:?}");
     for function in functions {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use ts_rs::TS;
 
-use super::TrainEvent;
+use super::{GpuBackendKind, TrainEvent};
 use crate::error::Error;
 
 /// Where an experiment stands.
@@ -81,6 +81,10 @@ pub struct Experiment {
     pub best_step: Option<u64>,
     /// Rate of the last step.
     pub tokens_per_second: Option<f64>,
+    /// What computed the last step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub device: Option<GpuBackendKind>,
     /// Highest memory of the process, in bytes.
     pub peak_memory: Option<u64>,
     /// The same as it was predicted before the first step, in bytes.

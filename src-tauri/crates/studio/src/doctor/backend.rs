@@ -1,7 +1,8 @@
 //! What could compute here, and where it cannot, what stands in the way and what helps.
 
+use super::cuda_libraries::Library;
 use super::probe::{CudaDevice, CudaFacts, CudaRefusal, Probe, read};
-use super::{cuda, memory};
+use super::{cuda, cuda_libraries, memory};
 use crate::api::{Backend, BackendState, ChosenBy, GpuBackend, GpuBackendKind, Memory};
 use attune_engine::CUDA_VERSION;
 
@@ -127,13 +128,6 @@ fn metal_backend(probe: &Probe<'_>) -> Backend {
     found
 }
 
-/// Libraries of NVIDIA's toolkit that the CUDA build opens, and how their files are called.
-const LIBRARIES: [(&str, [&str; 2]); 3] = [
-    ("libcublas", ["libcublas.so.13", "libcublas.so"]),
-    ("libcublasLt", ["libcublasLt.so.13", "libcublasLt.so"]),
-    ("libcurand", ["libcurand.so.10", "libcurand.so"]),
-];
-
 fn cuda_backend(probe: &Probe<'_>) -> Backend {
     let backend = |state, reason: String| Backend::new(GpuBackendKind::Cuda, state, reason);
     if probe.system != "linux" {
@@ -199,13 +193,15 @@ fn cuda_backend(probe: &Probe<'_>) -> Backend {
     let Some(device) = device else {
         return refused(cuda::code::NO_DEVICE, &release);
     };
-    let missing: Vec<&str> = LIBRARIES
-        .iter()
-        .filter(|(_, files)| !files.iter().any(|file| probe.calls.opens(file)))
-        .map(|(name, _)| *name)
-        .collect();
+    let is_built = probe.calls.is_built(GpuBackendKind::Cuda);
+    // The CUDA build links them: it would not run without one.
+    let missing = if is_built {
+        Vec::new()
+    } else {
+        cuda_libraries::missing(probe, CUDA_VERSION)
+    };
     let found = of_device(probe, device, &release, &missing);
-    if found.is_ready() && !probe.calls.is_built(GpuBackendKind::Cuda) {
+    if found.is_ready() && !is_built {
         let reason = format!("{}, but this build has no CUDA", found.reason);
         return Backend {
             state: BackendState::NotBuilt,
@@ -217,7 +213,7 @@ fn cuda_backend(probe: &Probe<'_>) -> Backend {
     found
 }
 
-fn of_device(probe: &Probe<'_>, device: CudaDevice, release: &str, missing: &[&str]) -> Backend {
+fn of_device(probe: &Probe<'_>, device: CudaDevice, release: &str, missing: &[Library]) -> Backend {
     let CudaDevice {
         name,
         capability: (major, minor),
@@ -234,12 +230,7 @@ fn of_device(probe: &Probe<'_>, device: CudaDevice, release: &str, missing: &[&s
             let mut backend = if missing.is_empty() {
                 Backend::new(GpuBackendKind::Cuda, BackendState::Ready, found)
             } else {
-                Backend::new(
-                    GpuBackendKind::Cuda,
-                    BackendState::LibraryMissing,
-                    format!("{found}, but {} cannot be opened", missing.join(", ")),
-                )
-                .with_remedy("Install the libraries of CUDA 13 (`cuda-libraries-13-0`, on a Jetson with JetPack), or name their folder in LD_LIBRARY_PATH.")
+                without_libraries(&found, missing)
             };
             let unified = integrated || shared.unified;
             backend.memory = Some(Memory {
@@ -263,6 +254,23 @@ fn of_device(probe: &Probe<'_>, device: CudaDevice, release: &str, missing: &[&s
     };
     backend.name = Some(name);
     backend
+}
+
+/// A device whose toolkit's libraries are not all there.
+fn without_libraries(found: &str, missing: &[Library]) -> Backend {
+    let files: Vec<&str> = missing.iter().map(|one| one.file.as_str()).collect();
+    let mut packages: Vec<&str> = missing.iter().map(|one| one.package.as_str()).collect();
+    packages.dedup();
+    Backend::new(
+        GpuBackendKind::Cuda,
+        BackendState::LibraryMissing,
+        format!("{found}, but {} cannot be opened", files.join(", ")),
+    )
+    .with_remedy(format!(
+        "Install {} from NVIDIA's package repository (on a Jetson, JetPack's), or name the folder of CUDA {}'s libraries in LD_LIBRARY_PATH.",
+        packages.join(" "),
+        CUDA_VERSION / 1000
+    ))
 }
 
 /// What the driver's refusal means.

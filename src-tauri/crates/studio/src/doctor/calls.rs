@@ -1,5 +1,7 @@
 //! The questions of detection, put to this machine.
 
+use std::path::Path;
+
 use super::cuda;
 use super::probe::{Calls, CudaFacts, CudaRefusal, Probe};
 use crate::api::{GpuBackendKind, Memory};
@@ -29,9 +31,13 @@ impl Calls for Here {
         sysctl(name)
     }
 
-    fn opens(&self, library: &str) -> bool {
+    fn opens(&self, library: &Path) -> bool {
         // SAFETY: NVIDIA's libraries may be opened at any time; their start-up code is made for it.
         unsafe { libloading::Library::new(library) }.is_ok()
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok().filter(|value| !value.is_empty())
     }
 
     fn cuda(&self) -> Result<CudaFacts, CudaRefusal> {

@@ -14,6 +14,7 @@ pub(crate) struct Machine {
     pub(crate) architecture: &'static str,
     pub(crate) sysctls: BTreeMap<&'static str, &'static str>,
     pub(crate) libraries: BTreeSet<&'static str>,
+    pub(crate) variables: BTreeMap<&'static str, &'static str>,
     pub(crate) cuda: Result<CudaFacts, CudaRefusal>,
     pub(crate) metal: Option<MetalFacts>,
     pub(crate) built: Vec<GpuBackendKind>,
@@ -28,6 +29,7 @@ impl Machine {
             architecture,
             sysctls: BTreeMap::new(),
             libraries: BTreeSet::new(),
+            variables: BTreeMap::new(),
             cuda: Err(CudaRefusal::NoLibrary),
             metal: None,
             built: vec![GpuBackendKind::Cpu],
@@ -64,7 +66,14 @@ impl Machine {
             version,
             device: Some(device),
         });
-        self.libraries = ["libcublas.so.13", "libcublasLt.so.13", "libcurand.so.10"].into();
+        self.libraries = [
+            "libcublas.so.13",
+            "libcublasLt.so.13",
+            "libcurand.so.10",
+            "libnvrtc.so.13",
+            "libcudart.so.13",
+        ]
+        .into();
         self.file(
             "/proc/driver/nvidia/version",
             &format!("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  {release}  Release Build  (dvs-builder)  Thu Sep  4\nGCC version:  gcc version 13.3.0\n"),
@@ -83,8 +92,14 @@ impl Calls for Machine {
         self.sysctls.get(name).map(|value| (*value).to_owned())
     }
 
-    fn opens(&self, library: &str) -> bool {
-        self.libraries.contains(library)
+    fn opens(&self, library: &Path) -> bool {
+        // A name is the loader's to find; a path is a file of this machine.
+        let name = library.to_str();
+        name.is_some_and(|name| self.libraries.contains(name)) || library.is_file()
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        self.variables.get(name).map(|value| (*value).to_owned())
     }
 
     fn cuda(&self) -> Result<CudaFacts, CudaRefusal> {

@@ -23,8 +23,10 @@ pub(crate) struct Probe<'a> {
 pub(crate) trait Calls {
     /// Apple's `sysctl` by its name, a number as text.
     fn sysctl(&self, name: &str) -> Option<String>;
-    /// Whether a shared library can be opened.
-    fn opens(&self, library: &str) -> bool;
+    /// Whether a shared library can be opened, by a path or by a name that the loader looks up.
+    fn opens(&self, library: &Path) -> bool;
+    /// A variable of the environment that is set and not empty.
+    fn variable(&self, name: &str) -> Option<String>;
     /// What NVIDIA's driver says of itself and of the first device.
     fn cuda(&self) -> Result<CudaFacts, CudaRefusal>;
     /// What Metal says of the first device.

@@ -117,6 +117,7 @@ impl Plan {
             best_validation_loss: None,
             best_step: None,
             tokens_per_second: None,
+            device: None,
             peak_memory: None,
             predicted_memory: None,
             seconds_left: None,

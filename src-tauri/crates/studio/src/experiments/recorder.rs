@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::lines::Lines;
 use super::samples::Asker;
 use crate::Studio;
-use crate::api::{Event, Experiment, Level, LoggedEvent, Session, TrainEvent};
+use crate::api::{Event, Experiment, GpuBackendKind, Level, LoggedEvent, Session, TrainEvent};
 use crate::error::{Error, Result};
 use crate::jobs::RunningJob;
 use crate::store::now_exact;
@@ -18,6 +18,7 @@ const INTERVAL: Duration = Duration::from_millis(500);
 pub(super) struct Recorder<'a> {
     studio: &'a Studio,
     job: &'a RunningJob,
+    device: GpuBackendKind,
     log: Lines,
     asker: Option<Asker>,
     experiment: Experiment,
@@ -28,10 +29,11 @@ pub(super) struct Recorder<'a> {
 }
 
 impl<'a> Recorder<'a> {
-    /// Records into the experiment's own history.
+    /// Records into the experiment's own history what `device` computes.
     pub(super) fn new(
         studio: &'a Studio,
         job: &'a RunningJob,
+        device: GpuBackendKind,
         experiment: &Experiment,
         asker: Option<Asker>,
     ) -> Result<Self> {
@@ -39,6 +41,7 @@ impl<'a> Recorder<'a> {
         Ok(Self {
             studio,
             job,
+            device,
             log,
             asker,
             experiment: experiment.clone(),
@@ -126,6 +129,7 @@ impl<'a> Recorder<'a> {
                 row.epoch = *epoch;
                 row.loss = Some(*loss);
                 row.tokens_per_second = Some(*tokens_per_second);
+                row.device = Some(self.device);
                 row.peak_memory = Some(row.peak_memory.unwrap_or(0).max(*peak_memory));
                 let (since, first) = *self.first.get_or_insert((Instant::now(), *step));
                 let left = row

@@ -14,7 +14,7 @@ use crate::api::{
     TrainEvent,
 };
 use crate::datasets;
-use crate::device::require_computable;
+use crate::device::notes;
 use crate::error::{Error, Result};
 use crate::estimate;
 use crate::jobs::{RunningJob, Turn, asked};
@@ -24,7 +24,7 @@ use crate::settings::{ExperimentConfig, ScheduleChoice};
 use crate::store::{Request, now_exact};
 use crate::weights::load_decoder;
 use attune_data::{Sample, Tokenizer};
-use attune_engine::{Decoder, Device, ModelSpec, Outcome, Schedule, TrainOptions};
+use attune_engine::{Decoder, Device, ModelSpec, Outcome, Schedule, TrainOptions, has_bf16};
 
 /// Trains experiment `id` from its last checkpoint, or from its start, to its end or to a pause.
 pub(super) fn run(studio: &Studio, id: &str, session: &mut Session<'_>) -> Result<Experiment> {
@@ -38,7 +38,6 @@ pub(super) fn run(studio: &Studio, id: &str, session: &mut Session<'_>) -> Resul
         ));
     }
     let device = studio.backend()?.kind;
-    require_computable(device, &config_of(&experiment)?)?;
     let mut job = RunningJob::join(studio, JobKind::Train, id, device.as_str())?;
     store.set_experiment_state(id, ExperimentState::Queued, None)?;
     let result = match job.wait(studio, device.as_str(), session)? {
@@ -165,13 +164,13 @@ fn train(
     studio.unload();
     let data = TrainingData::prepare(studio, experiment, &config, &model.folder, session)?;
     let start = StartPoint::of(experiment, &model.folder);
-    let mut decoder = prepare(
-        &start,
-        &model.name,
-        &config,
-        &studio.open_device()?,
-        session,
-    )?;
+    let kind = studio.backend()?.kind;
+    let device = kind.open()?;
+    let spec = ModelSpec::from_folder(&start.base)?;
+    for note in notes(kind, || has_bf16(&device), &config, &spec) {
+        session.log(Level::Info, note);
+    }
+    let mut decoder = prepare(&start, &model.name, &config, &device, session)?;
     session.check()?;
     let checkpoints = experiment.folder.join("checkpoints");
     crate::files::make_folder(&checkpoints)?;
@@ -192,7 +191,7 @@ fn train(
         &config,
         context,
     )?;
-    let mut recorder = Recorder::new(studio, job, experiment, asker)?;
+    let mut recorder = Recorder::new(studio, job, kind, experiment, asker)?;
     let control = session.control().training();
     let outcome = attune_engine::train(
         &mut decoder,

@@ -3,7 +3,7 @@
 use rusqlite::{Row, Transaction, params};
 
 use super::{Store, is_taken, now};
-use crate::api::{Experiment, ExperimentState};
+use crate::api::{Experiment, ExperimentState, GpuBackendKind};
 use crate::error::{Error, Result};
 use crate::home::Home;
 use crate::naming::{Named, resolve, slug, unique};
@@ -79,7 +79,7 @@ impl Store {
         self.connection().execute(
             "UPDATE experiments SET step = ?2, total_steps = ?3, epoch = ?4, loss = ?5, validation_loss = ?6,
              best_validation_loss = ?7, best_step = ?8, tokens_per_second = ?9, peak_memory = ?10, seconds_left = ?11,
-             predicted_memory = ?12 WHERE id = ?1",
+             predicted_memory = ?12, device = ?13 WHERE id = ?1",
             params![
                 experiment.id,
                 experiment.step as i64,
@@ -93,6 +93,7 @@ impl Store {
                 experiment.peak_memory.map(|bytes| bytes as i64),
                 experiment.seconds_left,
                 experiment.predicted_memory.map(|bytes| bytes as i64),
+                experiment.device.map(GpuBackendKind::as_str),
             ],
         )?;
         Ok(())
@@ -155,6 +156,7 @@ fn read(row: &Row<'_>, home: &Home) -> rusqlite::Result<Experiment> {
         best_validation_loss: row.get("best_validation_loss")?,
         best_step: unsigned("best_step")?,
         tokens_per_second: row.get("tokens_per_second")?,
+        device: device(row.get("device")?),
         peak_memory: unsigned("peak_memory")?,
         predicted_memory: unsigned("predicted_memory")?,
         seconds_left: row.get("seconds_left")?,
@@ -163,6 +165,12 @@ fn read(row: &Row<'_>, home: &Home) -> rusqlite::Result<Experiment> {
             .get::<_, Option<String>>("error")?
             .and_then(|text| serde_json::from_str(&text).ok()),
     })
+}
+
+/// The kind of device that is stored by this word.
+fn device(word: Option<String>) -> Option<GpuBackendKind> {
+    let mut kinds = GpuBackendKind::ALL.into_iter();
+    word.and_then(|word| kinds.find(|kind| kind.as_str() == word))
 }
 
 fn state(word: &str) -> ExperimentState {

@@ -80,6 +80,14 @@ const STEPS: &[&str] = &[
     "
     ALTER TABLE experiments ADD COLUMN predicted_memory INTEGER;
 ",
+    "
+    ALTER TABLE experiments ADD COLUMN device TEXT;
+    UPDATE experiments SET device = (
+        SELECT device FROM jobs
+        WHERE kind = 'train' AND subject = experiments.id AND started_at IS NOT NULL
+        ORDER BY jobs.id DESC LIMIT 1
+    ) WHERE step > 0;
+",
 ];
 
 /// Brings the database to the newest schema; refuses one that a newer Attune wrote.
@@ -119,6 +127,37 @@ mod tests {
             .query_row("SELECT count(*) FROM models", [], |row| row.get(0))
             .unwrap();
         assert_eq!(models, 1);
+    }
+
+    /// Experiments of before have the device of the job that trained them last.
+    #[test]
+    fn what_trained_an_experiment_is_known_from_its_jobs() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        for step in &STEPS[..4] {
+            connection.execute_batch(step).unwrap();
+        }
+        connection.pragma_update(None, "user_version", 4).unwrap();
+        connection
+            .execute_batch(
+                "
+                INSERT INTO experiments (id, name, state, dataset, model, method, created_at, step)
+                VALUES ('a', 'a', 'paused', 'd', 'm', 'lora', 0, 7),
+                       ('b', 'b', 'queued', 'd', 'm', 'lora', 0, 0);
+                INSERT INTO jobs (kind, subject, device, state, lock, pid, created_at, started_at)
+                VALUES ('train', 'a', 'cpu', 'cancelled', '1', 1, 0, 1),
+                       ('train', 'a', 'cuda', 'cancelled', '2', 1, 0, 2),
+                       ('train', 'a', 'cpu', 'cancelled', '3', 1, 0, NULL),
+                       ('train', 'b', 'cpu', 'failed', '4', 1, 0, 4);
+                ",
+            )
+            .unwrap();
+        run(&mut connection).unwrap();
+        let device = |id: &str| -> Option<String> {
+            let query = "SELECT device FROM experiments WHERE id = ?1";
+            connection.query_row(query, [id], |row| row.get(0)).unwrap()
+        };
+        assert_eq!(device("a").as_deref(), Some("cuda"));
+        assert_eq!(device("b"), None);
     }
 
     #[test]

@@ -160,8 +160,14 @@ fn an_estimate_is_what_comes() {
         [],
         "an estimate leaves nothing behind"
     );
-    let run = quiet(|session| api::experiment_start(&place.studio, start, session)).unwrap();
+    let run = quiet(|session| api::experiment_start(&place.studio, start.clone(), session));
+    let run = run.unwrap();
     assert_eq!(run.total_steps, Some(estimate.steps));
+    // The speed is kept with what it was measured on, and tells the next run's.
+    assert!(run.device.is_some() && run.tokens_per_second.is_some());
+    let next = quiet(|session| api::experiment_estimate(&place.studio, start, session)).unwrap();
+    assert_eq!(next.rate_reason, format!("As fast as `{}` was.", run.name));
+    assert_eq!(Some(next.tokens_per_second), run.tokens_per_second);
 
     let again = ExperimentStartRequest {
         set: vec!["lora_r=0".to_owned()],

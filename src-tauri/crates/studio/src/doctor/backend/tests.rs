@@ -101,20 +101,37 @@ fn a_driver_too_old_is_told_by_both_versions() {
 #[test]
 fn missing_libraries_are_named() {
     let mut machine = server();
-    machine.libraries.remove("libcublasLt.so.13");
-    machine.libraries.remove("libcurand.so.10");
-    cuda(
-        &machine,
-        BackendState::LibraryMissing,
-        &["libcublasLt, libcurand cannot", "LD_LIBRARY_PATH"],
-    );
-    // Another name of the same library will do.
-    machine.libraries.extend(["libcublasLt.so", "libcurand.so"]);
     cuda(
         &machine,
         BackendState::Ready,
         &["H100", "9.0", "580.159.03"],
     );
+    // The CPU build, which the launcher starts where the CUDA build does not.
+    machine.built.retain(|kind| *kind != GpuBackendKind::Cuda);
+    machine.libraries.remove("libnvrtc.so.13");
+    machine.libraries.remove("libcudart.so.13");
+    // The loader takes no other name of the same library.
+    machine.libraries.extend(["libnvrtc.so", "libcudart.so.12"]);
+    cuda(
+        &machine,
+        BackendState::LibraryMissing,
+        &[
+            "H100",
+            "libnvrtc.so.13, libcudart.so.13 cannot",
+            "Install cuda-nvrtc-13-0 cuda-cudart-13-0 from",
+            "LD_LIBRARY_PATH",
+        ],
+    );
+    machine.libraries.remove("libcublas.so.13");
+    machine.libraries.remove("libcublasLt.so.13");
+    cuda(
+        &machine,
+        BackendState::LibraryMissing,
+        &["Install libcublas-13-0 cuda-nvrtc-13-0"],
+    );
+    // A CUDA build that runs has them all, wherever the loader found them.
+    let machine = machine.built_for(GpuBackendKind::Cuda);
+    cuda(&machine, BackendState::Ready, &["H100"]);
 }
 
 #[test]
@@ -130,7 +147,7 @@ fn a_build_without_cuda_says_so_only_where_nothing_else_is_missing() {
     cuda(
         &machine,
         BackendState::LibraryMissing,
-        &["libcublas, libcublasLt, libcurand"],
+        &["libcublas.so.13, libcublasLt.so.13, libcurand.so.10"],
     );
 }
 
