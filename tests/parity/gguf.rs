@@ -29,24 +29,29 @@ fn place(name: &str) -> PathBuf {
     folder.join(name)
 }
 
-/// Those whose files llama.cpp writes as we read them: mixtures of experts are refused by name.
-fn families() -> impl Iterator<Item = &'static str> {
-    let experts = ["qwen3-moe", "mixtral"];
-    FAMILIES
-        .into_iter()
-        .filter(move |name| !experts.contains(name))
+/// The files whose matrices are of one type: of a Llama, and of each mixture of experts.
+pub fn of_types() -> impl Iterator<Item = String> {
+    let models = ["", "mixtral-", "qwen3-moe-"].into_iter();
+    models.flat_map(|model| TYPES.map(|kind| format!("{model}{kind}")))
 }
 
-fn file(name: &str) -> PathBuf {
+/// Every file there is a recording of.
+fn all() -> impl Iterator<Item = String> {
+    FAMILIES.into_iter().map(str::to_owned).chain(of_types())
+}
+
+/// Where a file lies.
+pub fn file(name: &str) -> PathBuf {
     place(&format!("gguf/{name}.gguf"))
 }
 
-fn recorded() -> HashMap<String, Tensor> {
+/// Tokens and logits of every file.
+pub fn recorded() -> HashMap<String, Tensor> {
     candle_core::safetensors::load(place("gguf/expected.safetensors"), &Device::Cpu).unwrap()
 }
 
 /// The recorded sample of a file, all of it trained.
-fn sample(recorded: &HashMap<String, Tensor>, name: &str) -> Sample {
+pub fn sample(recorded: &HashMap<String, Tensor>, name: &str) -> Sample {
     let tokens: Vec<i64> = recorded[&format!("{name}.tokens")].to_vec1().unwrap();
     Sample {
         loss_mask: vec![true; tokens.len()],
@@ -54,11 +59,13 @@ fn sample(recorded: &HashMap<String, Tensor>, name: &str) -> Sample {
     }
 }
 
-fn load(path: &Path, stored: WeightType) -> Decoder {
+/// The model of a file.
+pub fn load(path: &Path, stored: WeightType) -> Decoder {
     Decoder::load(path, stored, &Device::Cpu, &mut |_| ()).unwrap()
 }
 
-fn say(text: &str) {
+/// Prints a result, to be seen without --nocapture.
+pub fn say(text: &str) {
     std::io::stdout().write_all(text.as_bytes()).unwrap();
 }
 
@@ -66,19 +73,19 @@ fn say(text: &str) {
 fn a_gguf_file_of_every_family_and_type_scores_as_transformers_does() {
     let recorded = recorded();
     let mut table = Table::default();
-    for name in families().chain(TYPES) {
-        table.row(name);
-        let path = file(name);
-        let batch = Batch::from_samples(&[sample(&recorded, name)]);
+    for name in all() {
+        table.row(&name);
+        let path = file(&name);
+        let batch = Batch::from_samples(&[sample(&recorded, &name)]);
         let stored = load(&path, WeightType::Stored);
         let wide = load(&path, WeightType::Float(DType::F32));
         for (column, decoder) in [("as stored", &stored), ("in f32", &wide)] {
             let logits = decoder.logits(&batch).unwrap();
-            table.add(column, difference::of_tensors(&logits, &recorded[name]));
+            table.add(column, difference::of_tensors(&logits, &recorded[&name]));
         }
         // What is not changed for the file is the folder's model, to the bit where both are f32.
-        if ["phi3", "qwen3"].contains(&name) {
-            let folder = subject::base(&Fixture::load(name));
+        if ["phi3", "qwen3"].contains(&name.as_str()) {
+            let folder = subject::base(&Fixture::load(&name));
             let stored_bytes = stored.spec().stored_bytes;
             let spec = ModelSpec {
                 stored_bytes,
@@ -105,10 +112,11 @@ fn a_gguf_file_of_every_family_and_type_scores_as_transformers_does() {
 fn an_adapter_beside_stored_blocks_is_one_beside_what_they_stand_for() {
     let recorded = recorded();
     let (mut table, mut merged_table) = (Table::default(), Table::default());
-    for name in TYPES.into_iter().chain(["gpt-neox", "granite"]) {
-        table.row(name);
-        let path = file(name);
-        let batches = [Batch::from_samples(&[sample(&recorded, name)])];
+    let families = ["gpt-neox", "granite", "mixtral", "qwen3-moe"];
+    for name in of_types().chain(families.map(str::to_owned)) {
+        table.row(&name);
+        let path = file(&name);
+        let batches = [Batch::from_samples(&[sample(&recorded, &name)])];
         let config = LoraConfig {
             r: 4,
             ..LoraConfig::default()
@@ -137,7 +145,7 @@ fn an_adapter_beside_stored_blocks_is_one_beside_what_they_stand_for() {
             .unwrap();
         let merged = load(&folder.path().join("merged"), WeightType::Float(DType::F32));
         let merged = merged.logits(&batches[0]).unwrap();
-        merged_table.row(name);
+        merged_table.row(&name);
         merged_table.add("merged", difference::of_tensors(&merged, &logits));
     }
     say(&format!(
@@ -152,8 +160,8 @@ fn an_adapter_beside_stored_blocks_is_one_beside_what_they_stand_for() {
 /// The memory estimate knows the bytes a file's weights take.
 #[test]
 fn stored_weights_are_counted_to_the_byte() {
-    for name in families().chain(TYPES) {
-        let opened = Gguf::open(&file(name)).unwrap();
+    for name in all() {
+        let opened = Gguf::open(&file(&name)).unwrap();
         let spec = ModelSpec::from_gguf(&opened).unwrap();
         let tensors = opened.tensors().iter();
         let read = tensors.filter(|(name, _)| !name.starts_with("rope_"));
@@ -194,7 +202,14 @@ fn a_file_with_other_bytes_is_refused_or_read() {
             note(used.map_err(|error| error.to_string()));
         }
     }
-    for name in ["Q4_K", "gemma3", "stablelm-parallel", "phi3"] {
+    for name in [
+        "Q4_K",
+        "gemma3",
+        "stablelm-parallel",
+        "phi3",
+        "qwen3-moe-Q4_K",
+        "mixtral-Q4_0-apart",
+    ] {
         let whole = std::fs::read(file(name)).unwrap();
         let path = folder.path().join("changed.gguf");
         for _ in 0..40 {

@@ -58,6 +58,10 @@ CHANGES = {
     "stablelm-parallel": dict(rope_parameters=DEFAULT | dict(partial_rotary_factor=0.25)),
     "gpt-neox": dict(rope_parameters=DEFAULT | dict(partial_rotary_factor=0.5)),
     "gpt-neox-sequential": dict(rope_parameters=DEFAULT | dict(partial_rotary_factor=1.0), hidden_act="gelu"),
+    # Experts in every block, weighed by what sums to one: the converter has no place for a dense block, and llama.cpp
+    # never weighs otherwise.
+    "qwen3-moe": dict(decoder_sparse_step=1, mlp_only_layers=[], norm_topk_prob=True),
+    "mixtral": dict(sliding_window=None),
 }
 STORED = {torch.float32: "ALL_F32", torch.float16: "MOSTLY_F16", torch.bfloat16: "MOSTLY_BF16"}
 
@@ -143,14 +147,38 @@ def blocks(kind: str, rows: int, columns: int, deviation: float, draw: numpy.ran
     return made.reshape(rows, -1)
 
 
-def of_type(kind: str, expected: dict[str, torch.Tensor]) -> None:
-    """A Llama whose matrices are of one type, and where their rows are too short for it, of Q8_0."""
+# What a file of one type is of: its architecture, and its class's settings besides those of all.
+MODELS = {
+    "": (gguf.MODEL_ARCH.LLAMA, transformers.LlamaConfig, dict(intermediate_size=32)),
+    "mixtral-": (
+        gguf.MODEL_ARCH.LLAMA,
+        transformers.MixtralConfig,
+        dict(intermediate_size=32, num_local_experts=3, num_experts_per_tok=2, sliding_window=None),
+    ),
+    "qwen3-moe-": (
+        gguf.MODEL_ARCH.QWEN3MOE,
+        transformers.Qwen3MoeConfig,
+        dict(
+            intermediate_size=64,  # of no matrix
+            moe_intermediate_size=32,
+            num_experts=3,
+            num_experts_per_tok=2,
+            decoder_sparse_step=1,
+            mlp_only_layers=[],
+            norm_topk_prob=True,
+        ),
+    ),
+}
+
+
+def of_type(model_name: str, kind: str, expected: dict[str, torch.Tensor]) -> None:
+    """A model whose matrices are of one type, and where their rows are too short for it, of Q8_0."""
     draw = numpy.random.default_rng(sum(kind.encode()))
-    hidden, heads, groups, width, middle, vocabulary = (256 if kind in LARGE else 64), 2, 1, 16, 32, 32
-    config = transformers.LlamaConfig(
+    hidden, heads, groups, width, vocabulary = (256 if kind in LARGE else 64), 2, 1, 16, 32
+    architecture, configuration, settings = MODELS[model_name]
+    config = configuration(
         vocab_size=vocabulary,
         hidden_size=hidden,
-        intermediate_size=middle,
         num_hidden_layers=1,
         num_attention_heads=heads,
         num_key_value_heads=groups,
@@ -161,14 +189,15 @@ def of_type(kind: str, expected: dict[str, torch.Tensor]) -> None:
         rope_parameters=dict(rope_type="default", rope_theta=100.0),
         bos_token_id=None,
         eos_token_id=None,
+        **settings,
     )
     model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="eager").eval()
-    writer = gguf.GGUFWriter(FIXTURES / f"{kind}.gguf", "llama")
+    writer = gguf.GGUFWriter(FIXTURES / f"{model_name}{kind}.gguf", gguf.MODEL_ARCH_NAMES[architecture])
     writer.add_vocab_size(vocabulary)
     writer.add_context_length(64)
     writer.add_embedding_length(hidden)
     writer.add_block_count(1)
-    writer.add_feed_forward_length(middle)
+    writer.add_feed_forward_length(config.intermediate_size)
     writer.add_head_count(heads)
     writer.add_head_count_kv(groups)
     writer.add_key_length(width)
@@ -176,29 +205,69 @@ def of_type(kind: str, expected: dict[str, torch.Tensor]) -> None:
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_freq_base(100.0)
     writer.add_tokenizer_model("none")
-    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, 1)
-    for name, parameter in model.named_parameters():
-        place = names.get_name(name, try_suffixes=(".weight",))
-        if parameter.dim() == 1:
-            values = draw.uniform(0.5, 1.5, parameter.shape).astype(numpy.float32)
-            writer.add_tensor(place, values)
-            parameter.data = torch.from_numpy(values)
-            continue
-        rows, columns = parameter.shape
+    if model_name:
+        writer.add_expert_count(3)
+        writer.add_expert_used_count(2)
+    if "moe_intermediate_size" in settings:
+        writer.add_expert_feed_forward_length(config.moe_intermediate_size)
+    names = gguf.get_tensor_name_map(architecture, 1)
+
+    def matrix(name: str, shape: tuple[int, ...]) -> torch.Tensor:
+        """Draws and writes a matrix, or one for each expert in a stack."""
+        *stack, rows, columns = shape
         used = kind if columns % 256 == 0 or kind in SMALL else "Q8_0"
         number = gguf.GGMLQuantizationType[used]
-        made = blocks(used, rows, columns, columns**-0.5, draw)
-        writer.add_tensor(place, made, raw_dtype=number)
-        values = torch.from_numpy(gguf.quants.dequantize(made, number))
-        if name.endswith(("q_proj.weight", "k_proj.weight")):
+        made = blocks(used, numpy.prod([*stack, rows]), columns, columns**-0.5, draw).reshape(*stack, rows, -1)
+        writer.add_tensor(names.get_name(name, try_suffixes=(".weight",)), made, raw_dtype=number)
+        return torch.from_numpy(gguf.quants.dequantize(made, number))
+
+    for name, parameter in model.named_parameters():
+        if parameter.dim() == 1 or name.endswith("mlp.gate.weight"):
+            # A norm, or the router, which nobody quantises.
+            values = (
+                draw.uniform(0.5, 1.5, parameter.shape)
+                if parameter.dim() == 1
+                else draw.standard_normal(parameter.shape) * hidden**-0.5
+            ).astype(numpy.float32)
+            writer.add_tensor(names.get_name(name, try_suffixes=(".weight",)), values)
+            parameter.data = torch.from_numpy(values)
+            continue
+        if name.endswith(".experts.gate_up_proj"):
+            count, rows, columns = parameter.shape
+            stem = name.removesuffix("gate_up_proj")
+            pair = [matrix(f"{stem}{part}_proj.weight", (count, rows // 2, columns)) for part in ("gate", "up")]
+            parameter.data = torch.cat(pair, 1)
+            continue
+        values = matrix(name if name.endswith(".weight") else f"{name}.weight", parameter.shape)
+        if architecture == gguf.MODEL_ARCH.LLAMA and name.endswith(("q_proj.weight", "k_proj.weight")):
             # The file has the two halves of each head interleaved.
-            values = values.reshape(-1, width // 2, 2, columns).swapaxes(1, 2).reshape(rows, columns)
+            values = values.reshape(-1, width // 2, 2, hidden).swapaxes(1, 2).reshape(parameter.shape)
         parameter.data = values.contiguous()
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    keep(expected, kind, model, [token % vocabulary for token in samples(1, [24])[0]["tokens"]])
+    keep(expected, f"{model_name}{kind}", model, [token % vocabulary for token in samples(1, [24])[0]["tokens"]])
+
+
+def apart(name: str) -> None:
+    """The file as llama.cpp's converter wrote it until April 2024: a tensor for each matrix of each expert."""
+    reader = gguf.GGUFReader(FIXTURES / f"{name}.gguf")
+    writer = gguf.GGUFWriter(FIXTURES / f"{name}-apart.gguf", "llama")
+    for field in reader.fields.values():
+        if not field.name.startswith("GGUF.") and field.name != "general.architecture":
+            writer.add_key_value(field.name, field.contents(), field.types[0])
+    for tensor in reader.tensors:
+        stem, stacked, suffix = tensor.name.partition("_exps.")
+        if stacked:
+            for expert, each in enumerate(tensor.data):
+                writer.add_tensor(f"{stem}.{expert}.{suffix}", each, raw_dtype=tensor.tensor_type)
+        else:
+            writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
 
 
 def main() -> None:
@@ -211,11 +280,15 @@ def main() -> None:
     expected: dict[str, torch.Tensor] = {}
     for family in FAMILIES:
         of_family(family, expected)
-    for kind in [*SMALL, *LARGE]:
-        of_type(kind, expected)
+    for model in MODELS:
+        for kind in [*SMALL, *LARGE]:
+            of_type(model, kind, expected)
+    for kind in ("Q4_0", "Q4_K"):
+        apart(f"mixtral-{kind}")
     safetensors.torch.save_file(expected, FIXTURES / "expected.safetensors")
     for file in sorted(FIXTURES.glob("*.gguf")):
-        print(f"{file.stem}: logits up to {expected[file.stem].abs().max():.3f}, {file.stat().st_size} bytes")
+        logits = expected[file.stem.removesuffix("-apart")]
+        print(f"{file.stem}: logits up to {logits.abs().max():.3f}, {file.stat().st_size} bytes")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ mod equivalence;
 mod export;
 mod fixture;
 mod gguf;
+mod gguf_experts;
 mod heads;
 mod initial;
 mod mixed_precision;

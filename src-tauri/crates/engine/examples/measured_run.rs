@@ -81,7 +81,7 @@ unsafe impl GlobalAlloc for Counting {
 #[serde(default, deny_unknown_fields)]
 struct Request {
     steps: usize,
-    /// `float32`, `bfloat16`, `float16`, `int8` or `nf4`.
+    /// `float32`, `bfloat16`, `float16`, `int8`, `nf4`, or `stored`: as a GGUF file holds them.
     weights: String,
     /// A PEFT folder whose adapter goes on.
     adapter: Option<PathBuf>,
@@ -168,6 +168,7 @@ fn run(folder: &Path, request: &Request) -> Result<(), Box<dyn Error>> {
         "float16" => WeightType::Float(DType::F16),
         "int8" => WeightType::Int8,
         "nf4" => WeightType::Nf4,
+        "stored" => WeightType::Stored,
         other => return Err(format!("no weights are held as {other}").into()),
     };
     let before = resident();

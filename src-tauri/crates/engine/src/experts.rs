@@ -149,6 +149,7 @@ mod tests {
     use attune_data::{Batch, Sample};
     use attune_kernels::Operand;
     use serde_json::json;
+    use std::path::Path;
 
     /// An MLP in the first of three blocks, experts in the others.
     fn spec() -> ModelSpec {
@@ -159,6 +160,22 @@ mod tests {
             "moe_intermediate_size": 64, "mlp_only_layers": [0], "tie_word_embeddings": false,
         });
         ModelSpec::from_json(&config).unwrap()
+    }
+
+    /// Bytes of a model's weights, and how many of its matrices are quantised: never a router.
+    fn held(decoder: &Decoder) -> (u64, usize) {
+        let (mut bytes, mut quantised) = (0, 0);
+        decoder.visit(&mut |parameter| {
+            bytes += match parameter.operand() {
+                Operand::Quantised(matrix) => {
+                    assert!(!parameter.name.ends_with(".gate.weight"));
+                    quantised += 1;
+                    matrix.bytes()
+                }
+                Operand::Tensor(tensor) => tensor.elem_count() * tensor.dtype().size_in_bytes(),
+            };
+        });
+        (bytes as u64, quantised)
     }
 
     #[test]
@@ -179,21 +196,28 @@ mod tests {
         assert!(names.all(|name| name.contains(".self_attn.")));
         for weights in [DType::F32.into(), WeightType::Int8, WeightType::Nf4] {
             let decoder = Decoder::load(&place, weights, &device, &mut |_| ()).unwrap();
-            let (mut bytes, mut quantised) = (0, 0);
-            decoder.visit(&mut |parameter| {
-                bytes += match parameter.operand() {
-                    Operand::Quantised(matrix) => {
-                        assert!(!parameter.name.ends_with(".mlp.gate.weight"));
-                        quantised += 1;
-                        matrix.bytes()
-                    }
-                    Operand::Tensor(tensor) => tensor.elem_count() * tensor.dtype().size_in_bytes(),
-                } as u64;
-            });
+            let (bytes, quantised) = held(&decoder);
             assert_eq!(bytes, spec.frozen_bytes(weights), "{weights:?}");
             let matrices = 3 * 4 + 3 + 2 * 5 * 3;
             let expected = usize::from(weights != DType::F32.into()) * matrices;
             assert_eq!(quantised, expected);
+        }
+    }
+
+    /// Each expert of a GGUF file's stacks is held in the file's blocks and takes no byte more.
+    #[test]
+    fn stacked_experts_stay_in_their_blocks() {
+        let folder = Path::new("../../../tests/parity/fixtures/gguf");
+        for name in ["qwen3-moe-Q4_K", "mixtral-Q6_K", "mixtral-Q4_0-apart"] {
+            let path = folder.join(format!("{name}.gguf"));
+            let stored = WeightType::Stored;
+            let decoder = Decoder::load(&path, stored, &Device::Cpu, &mut |_| ()).unwrap();
+            let spec = decoder.spec();
+            let (bytes, quantised) = held(&decoder);
+            assert_eq!(bytes, spec.frozen_bytes(stored), "{name}");
+            // Embedding, head, attention and three experts; the router is F32.
+            assert_eq!(quantised, 2 + 4 + 3 * 3, "{name}");
+            assert_eq!(spec.parameter_count(), decoder.parameter_counts().total);
         }
     }
 

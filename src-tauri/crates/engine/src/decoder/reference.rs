@@ -5,6 +5,7 @@ use crate::Result;
 use crate::block::Block;
 use crate::fingerprint::Fingerprint;
 use crate::lora::Lora;
+use attune_kernels::embedding;
 use candle_core::DType;
 use std::hash::Hash;
 
@@ -39,7 +40,8 @@ impl Decoder {
     /// A name for the weights: of their vectors and of a row of the embedding, which no two
     /// trainings leave the same.
     pub(crate) fn weights_name(&self) -> Result<String> {
-        let mut vectors = vec![self.embed.value.get(0)?];
+        // In whatever type it is held, a GGUF file's blocks among them.
+        let mut vectors = vec![embedding(self.embed.operand(), &[0])?.get(0)?];
         self.visit(&mut |parameter| {
             if parameter.value.rank() == 1 && !parameter.is_quantised() {
                 vectors.push(parameter.value.clone());
@@ -52,5 +54,24 @@ impl Decoder {
             }
         }
         Ok(fingerprint.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use crate::{DType, Decoder, Device, WeightType};
+    use std::path::Path;
+
+    /// A GGUF file's embedding is in blocks, of which the name takes the numbers.
+    #[test]
+    fn weights_in_blocks_have_the_name_of_what_they_stand_for() {
+        let file = Path::new("../../../tests/parity/fixtures/gguf/Q4_K.gguf");
+        let name = |stored: WeightType| {
+            let decoder = Decoder::load(file, stored, &Device::Cpu, &mut |_| ()).unwrap();
+            decoder.weights_name().unwrap()
+        };
+        assert_eq!(name(WeightType::Stored), name(DType::F32.into()));
     }
 }

@@ -144,8 +144,9 @@ impl ModelSpec {
         self.experts.is_some() && name.ends_with(&format!(".{}.weight", self.router()))
     }
 
-    /// Names inside the block and shapes of the matrices of router and experts.
-    pub(super) fn expert_tensors(&self, experts: &Experts) -> Vec<(String, Vec<usize>)> {
+    /// Names inside the block and shapes of the matrices of router and experts: the router, then
+    /// gate, up and down of each expert.
+    pub(crate) fn expert_tensors(&self, experts: &Experts) -> Vec<(String, Vec<usize>)> {
         let (hidden, width) = (self.hidden_size, experts.intermediate_size);
         let mut tensors = vec![(self.router().to_owned(), vec![experts.count, hidden])];
         for expert in 0..experts.count {

@@ -3,6 +3,8 @@
 //! A family is an entry of [`ENTRIES`]: what llama.cpp calls it, the fields that only it has, and
 //! what the converter did to the rows of its matrices. Names of tensors follow from the features.
 
+mod experts;
+
 use super::{Family, ModelSpec};
 use crate::{Error, Result};
 use attune_data::{Gguf, TensorInfo, TensorType};
@@ -53,6 +55,12 @@ const fn entry(
 const ENTRIES: &[Entry] = &[
     entry("llama", Family::Llama, RowOrder::RotaryPairs, llama),
     entry("qwen2", Family::Qwen2, RowOrder::Kept, NO_MORE),
+    entry(
+        "qwen3moe",
+        Family::Qwen3Moe,
+        RowOrder::Kept,
+        experts::qwen3_moe,
+    ),
     entry("qwen3", Family::Qwen3, RowOrder::Kept, NO_MORE),
     entry("smollm3", Family::SmolLm3, RowOrder::RotaryPairs, NO_MORE),
     entry("granite", Family::Granite, RowOrder::RotaryPairs, granite),
@@ -90,6 +98,9 @@ impl ModelSpec {
             path: file.path().to_owned(),
             reason,
         })?;
+        if spec.experts.is_none() && experts::are_in(file, metadata.entry.name) {
+            return Err(experts::refusal(file, metadata.entry.name));
+        }
         // Norms and biases are held in f32 whatever they are stored as.
         let tensors = file
             .tensors()
@@ -122,6 +133,9 @@ fn find(file: &Gguf) -> Result<&'static Entry> {
     let name = file.text("general.architecture")?;
     let name = name.ok_or_else(|| file.broken("it names no `general.architecture`"))?;
     let found = ENTRIES.iter().find(|entry| entry.name == name);
+    if found.is_none() && experts::are_in(file, name) {
+        return Err(experts::refusal(file, name));
+    }
     found.ok_or_else(|| {
         let alike = |entry: &&Entry| {
             let pairs = name.chars().zip(entry.name.chars());
@@ -273,11 +287,15 @@ fn divisors(metadata: &Metadata<'_>, fields: &Value) -> Result<Value> {
     })
 }
 
-/// Llama's files are Mistral's too.
+/// Llama's files are Mistral's too, and with experts Mixtral's.
 fn llama(metadata: &Metadata<'_>, fields: &mut Fields) -> Result<()> {
     if let Some(window) = metadata.optional_size("attention.sliding_window")? {
         fields.insert("model_type".into(), "mistral".into());
         fields.insert("sliding_window".into(), window.into());
+    }
+    if experts::are_in(metadata.file, metadata.entry.name) {
+        fields.insert("model_type".into(), "mixtral".into());
+        experts::read(metadata, fields)?;
     }
     Ok(())
 }
@@ -486,9 +504,6 @@ impl Metadata<'_> {
         if file.count("split.count")?.unwrap_or(1) > 1 {
             let nearest = "whole files; `llama-gguf-split --merge` joins the parts";
             return refuse("one part of a model".to_owned(), nearest);
-        }
-        if self.optional_count("expert_count")?.unwrap_or(0) > 0 {
-            return refuse("a mixture of experts".to_owned(), "dense models");
         }
         if file.flag(&self.key("attention.causal"))? == Some(false) {
             return refuse("attention that is not causal".to_owned(), "causal models");

@@ -1,6 +1,6 @@
 //! The tensors of a GGUF file under the names they have in transformers, and what llama.cpp's
-//! converter did to them undone: rows that moved, norms to which one was added, norms of heads
-//! stacked into one.
+//! converter did to them undone: rows that moved, norms to which one was added, norms of heads and
+//! matrices of experts stacked into one.
 
 use crate::parameter::Parameter;
 use crate::pieces::cast;
@@ -18,8 +18,8 @@ struct Source {
     tensor: String,
     /// Its shape in the file.
     shape: Vec<usize>,
-    /// Which row of it, where the model has a tensor for each.
-    row: Option<usize>,
+    /// Which part of it along its first dimension, where the model has a tensor for each.
+    part: Option<usize>,
     /// What order the rows are in.
     order: Order,
     /// What was added to each element.
@@ -73,7 +73,7 @@ impl GgufWeights {
         let file = Gguf::open(path)?;
         let order = row_order(&file)?;
         let weights = Self {
-            sources: sources(spec, order),
+            sources: sources(spec, order, are_apart(&file)),
             file,
         };
         weights.check()?;
@@ -214,8 +214,8 @@ impl GgufWeights {
         let bytes = self.file.bytes(tensor);
         let rows = tensor.shape[0];
         let width = bytes.len() / rows;
-        if let Some(row) = source.row {
-            return bytes[row * width..][..width].into();
+        if let Some(part) = source.part {
+            return bytes[part * width..][..width].into();
         }
         if let Order::Kept = source.order {
             return bytes.into();
@@ -229,14 +229,22 @@ impl GgufWeights {
     }
 }
 
-/// Where each tensor of a model lies in a file whose converter has left rows in `order`.
-fn sources(spec: &ModelSpec, order: RowOrder) -> BTreeMap<String, Source> {
+/// Whether a file has a tensor for each matrix of each expert, as llama.cpp's converter wrote it
+/// until April 2024. Since then a block's experts lie in stacks.
+fn are_apart(file: &Gguf) -> bool {
+    let holds = |end: &str| file.tensors().keys().any(|name| name.ends_with(end));
+    holds(".0.weight") && !holds("_exps.weight")
+}
+
+/// Where each tensor of a model lies in a file whose converter has left rows in `order` and experts
+/// in stacks or `apart`.
+fn sources(spec: &ModelSpec, order: RowOrder, apart: bool) -> BTreeMap<String, Source> {
     let mut found = BTreeMap::new();
     let mut put = |name: String, tensor: String, shape: Vec<usize>, order: Order, added: f32| {
         let source = Source {
             tensor,
             shape,
-            row: None,
+            part: None,
             order,
             added,
         };
@@ -323,17 +331,50 @@ fn sources(spec: &ModelSpec, order: RowOrder) -> BTreeMap<String, Source> {
             put(bias.0, bias.1, vec![hidden], Order::Kept, 0.0);
         }
     }
-    for (name, tensor, shape, row) in stacked {
+    for (name, tensor, shape, part) in stacked {
         let source = Source {
             tensor,
             shape,
-            row: Some(row),
+            part: Some(part),
             order: Order::Kept,
             added: 0.0,
         };
         found.insert(name, source);
     }
+    let layers = 0..spec.num_hidden_layers;
+    found.extend(layers.flat_map(|layer| experts(spec, layer, apart)));
     found
+}
+
+/// Where router and experts of a block lie.
+fn experts(spec: &ModelSpec, layer: usize, apart: bool) -> Vec<(String, Source)> {
+    let Some(experts) = spec.experts(layer) else {
+        return Vec::new();
+    };
+    let source = |(at, (name, shape)): (usize, (String, Vec<usize>))| {
+        let (place, part) = match at.checked_sub(1) {
+            None => ("ffn_gate_inp".to_owned(), None),
+            Some(at) => {
+                let (expert, place) = (at / 3, ["ffn_gate", "ffn_up", "ffn_down"][at % 3]);
+                if apart {
+                    (format!("{place}.{expert}"), None)
+                } else {
+                    (format!("{place}_exps"), Some(expert))
+                }
+            }
+        };
+        let stack = part.map(|_| experts.count);
+        let source = Source {
+            tensor: format!("blk.{layer}.{place}.weight"),
+            shape: stack.into_iter().chain(shape).collect(),
+            part,
+            order: Order::Kept,
+            added: 0.0,
+        };
+        (format!("{}.weight", spec.in_layer(layer, &name)), source)
+    };
+    let tensors = spec.expert_tensors(experts).into_iter();
+    tensors.enumerate().map(source).collect()
 }
 
 /// The linear layers of a block, and what llama.cpp calls each.

@@ -108,7 +108,7 @@ fn read(
 fn what_is_not_computed_is_refused_by_name() {
     let split = ("split.count", Count(3));
     let adapter = ("general.type", Text("adapter"));
-    let experts = (".expert_count", Count(8));
+    let experts = || Some((".expert_count", Count(8)));
     let causal = (".attention.causal", Flag(false));
     let scaled = (".rope.scaling.type", Text("dynamic"));
     let values = (".attention.value_length", Count(2));
@@ -116,9 +116,9 @@ fn what_is_not_computed_is_refused_by_name() {
     let olmo3 = (".attention.sliding_window", Count(8));
     for (architecture, more, reasons) in [
         (
-            "qwen2moe",
+            "qwen3vl",
             None,
-            ["the architecture qwen2moe", "the nearest, qwen2"],
+            ["the architecture qwen3vl", "the nearest, qwen3)"],
         ),
         (
             "gemma3n",
@@ -136,7 +136,31 @@ fn what_is_not_computed_is_refused_by_name() {
             Some(adapter),
             ["not a model but `adapter`", "models"],
         ),
-        ("llama", Some(experts), ["a mixture of experts", "dense"]),
+        (
+            "qwen2moe",
+            experts(),
+            ["experts of the architecture qwen2moe", "nearest, qwen3moe"],
+        ),
+        (
+            "deepseek2",
+            experts(),
+            ["experts of the architecture deepseek2", "Mixtral as llama"],
+        ),
+        (
+            "nemotron_h_moe",
+            Some((".expert_count", Counts(&[0, 128]))),
+            ["experts of the architecture nemotron_h_moe", "qwen3moe"],
+        ),
+        (
+            "gpt-oss",
+            experts(),
+            ["experts of the architecture gpt-oss", "nearest, qwen3moe"],
+        ),
+        (
+            "granite",
+            experts(),
+            ["experts of the architecture granite", "nearest, qwen3moe"],
+        ),
         ("qwen3", Some(causal), ["not causal", "causal models"]),
         (
             "llama",
@@ -233,6 +257,93 @@ fn sizes_that_cannot_be_are_refused() {
             .attention_scale,
         0.5
     );
+}
+
+/// How many experts there are, how wide, and what a router may be.
+#[test]
+fn experts_are_what_the_metadata_say() {
+    let with = |architecture: &str, last: (&'static str, Value<'static>)| {
+        let more = [
+            (".expert_count", Count(6)),
+            (".expert_used_count", Count(2)),
+            (".expert_feed_forward_length", Count(12)),
+            last,
+        ];
+        read(architecture, 2, &more, &[])
+    };
+    let plain = || (".rope.freq_base", Number(1e4));
+    for (architecture, family, width) in [
+        ("qwen3moe", Family::Qwen3Moe, 12),
+        ("llama", Family::Mixtral, 16),
+    ] {
+        let spec = with(architecture, plain()).unwrap();
+        assert_eq!(spec.family, family);
+        let experts = spec.experts.unwrap();
+        assert_eq!(
+            (experts.count, experts.per_token, experts.intermediate_size),
+            (6, 2, width)
+        );
+        assert!(experts.normalised);
+        assert_eq!(experts.layers, [true, true]);
+        let window = with(architecture, (".attention.sliding_window", Count(4)));
+        let windows = window.unwrap().layers.into_iter().map(|layer| layer.window);
+        let expected = (family == Family::Mixtral).then_some(4);
+        assert_eq!(windows.collect::<Vec<_>>(), [expected, expected]);
+        // None is a dense model, where there is one.
+        let none = with(architecture, (".expert_count", Count(0)));
+        assert_eq!(
+            none.is_ok_and(|spec| spec.experts.is_none()),
+            architecture == "llama"
+        );
+        for (last, code, reason) in [
+            (
+                (".expert_used_count", Count(7)),
+                "gguf-broken",
+                "expert_used_count` is 7, and there are 6 experts",
+            ),
+            (
+                (".expert_used_count", Count(0)),
+                "gguf-broken",
+                "expert_used_count` is 0, not a size",
+            ),
+            (
+                (".expert_count", Count(2000)),
+                "gguf-broken",
+                "it names 2000 experts in each of 2 blocks",
+            ),
+            (
+                (".expert_gating_func", Count(2)),
+                "gguf-unsupported",
+                "a router that is no softmax",
+            ),
+            (
+                (".expert_group_count", Count(2)),
+                "gguf-unsupported",
+                "experts in groups",
+            ),
+            (
+                (".expert_weights_norm", Flag(false)),
+                "gguf-unsupported",
+                "experts whose weights do not sum to one",
+            ),
+        ] {
+            let error = with(architecture, last).unwrap_err();
+            assert_eq!(error.code(), code, "{error}");
+            assert!(error.to_string().contains(reason), "{error}");
+        }
+    }
+    let known = (".expert_gating_func", Count(1));
+    assert!(with("llama", known).is_ok());
+    let many = [
+        (".expert_count", Count(1000)),
+        (".expert_used_count", Count(2)),
+    ];
+    let error = read("llama", 1000, &many, &[]).unwrap_err();
+    let reason = "it names 1000 experts in each of 1000 blocks";
+    assert!(error.to_string().contains(reason), "{error}");
+    let missing = read("qwen3moe", 2, &many, &[]).unwrap_err();
+    let reason = "it names no `qwen3moe.expert_feed_forward_length`";
+    assert!(missing.to_string().contains(reason), "{missing}");
 }
 
 /// The divisors of Llama 3.1 and 3.2 are recognised, so that what is exported says `llama3`.
