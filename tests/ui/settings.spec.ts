@@ -93,6 +93,20 @@ test('the device says what was found, and the memory of a run can be limited', a
   await expect.poll(async () => (await saved(page)).memory_limit).toBe(null);
 });
 
+test('a window that is not drawn in the usual way says why, and tries again', async ({ page }) => {
+  for (const theme of ['light', 'dark'] as const) {
+    await page.emulateMedia({ colorScheme: theme, reducedMotion: 'reduce' });
+    await page.goto('/?scenario=working&drawing=software-crashed#/settings/device');
+    await expect(page.getByText('The window is drawn by the processor, because what draws it crashed when Attune drew it the usual way.')).toBeVisible();
+    expect(await barriers(page)).toEqual([]);
+  }
+  await page.getByRole('button', { name: 'Try again' }).click();
+  expect(await memory(page, (attune) => attune.log.map(({ kind }) => kind))).toContain('draw-again');
+  await open(page, '/settings/device');
+  await expect(page.getByRole('switch', { name: 'Limit the memory of a run' })).toBeVisible();
+  await expect(page.getByText(/^The window is drawn/)).toBeHidden();
+});
+
 test('new experiments get other defaults, one by one, and lose them again', async ({ page }) => {
   await open(page, '/settings/defaults');
   await expect(page.getByText('All as built in')).toBeVisible();
