@@ -22,6 +22,8 @@ use tokio::sync::mpsc;
 
 use crate::awake::Awake;
 use crate::calls::{Calls, How, Work};
+#[cfg(target_os = "linux")]
+use crate::drawing;
 use crate::page_menu::{self, PageMenu};
 use crate::{desktop, events, files};
 
@@ -36,7 +38,33 @@ fn interrupt(calls: State<'_, Calls>, call: u64, how: How) {
 /// The page listens from now on.
 #[tauri::command]
 fn ready(app: AppHandle) {
+    #[cfg(target_os = "linux")]
+    drawing::page_answers(&app);
     files::page_listens(&app);
+}
+
+/// Why the window is not drawn in the usual way; null where it is.
+#[tauri::command]
+fn drawing(app: AppHandle) -> Value {
+    #[cfg(target_os = "linux")]
+    return drawing::shown(&app);
+    #[cfg(not(target_os = "linux"))]
+    {
+        drop(app);
+        Value::Null
+    }
+}
+
+/// Starts the program anew, drawing the window in the usual way.
+#[tauri::command]
+fn draw_again(app: AppHandle) -> Outcome<()> {
+    #[cfg(target_os = "linux")]
+    return drawing::again(&app);
+    #[cfg(not(target_os = "linux"))]
+    {
+        drop(app);
+        Ok(())
+    }
 }
 
 /// Shows the menus of the page. On the main thread, as every command that is not `async`: so the
@@ -83,7 +111,7 @@ macro_rules! adapters {
 
         /// Serves the page.
         pub(crate) fn handler() -> impl Fn(Invoke) -> bool + Send + Sync + 'static {
-            tauri::generate_handler![interrupt, ready, show_menus, notify, copy_text, reveal, $($name),+]
+            tauri::generate_handler![interrupt, ready, drawing, draw_again, show_menus, notify, copy_text, reveal, $($name),+]
         }
     };
 }
@@ -147,9 +175,11 @@ mod tests {
 
     use super::*;
 
-    const OWN: [&str; 6] = [
+    const OWN: [&str; 8] = [
         "interrupt",
         "ready",
+        "drawing",
+        "draw_again",
         "show_menus",
         "notify",
         "copy_text",

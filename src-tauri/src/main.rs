@@ -9,6 +9,8 @@ mod awake;
 mod calls;
 mod commands;
 mod desktop;
+#[cfg(target_os = "linux")]
+mod drawing;
 mod events;
 mod files;
 #[cfg(target_os = "linux")]
@@ -52,10 +54,13 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Box<dyn std::error::Error>> {
     let studio = Arc::new(Studio::open()?);
     let home = studio.folder().to_owned();
+    // Before the first thread: it sets the environment.
+    #[cfg(target_os = "linux")]
+    let drawing = Arc::new(drawing::Drawing::begin(&home));
     attune_studio::compute_in_background();
     start::need_display()?;
     // First: a second start must end before it does anything else.
-    let app = tauri::Builder::default()
+    let builder = tauri::Builder::default()
         .plugin(start::single_instance(&home))
         .plugin(tauri_plugin_dialog::init())
         .manage(studio)
@@ -65,7 +70,10 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         .manage(Clipboard::default())
         .manage(PageMenus::default())
         .manage(Quit::default())
-        .manage(window::Place::new(&home))
+        .manage(window::Place::new(&home));
+    #[cfg(target_os = "linux")]
+    let builder = builder.manage(drawing);
+    let app = builder
         .menu(menu::build)
         .on_menu_event(|app, event| menu::chosen(app, event.id().as_ref()))
         .on_page_load(|webview, payload| files::page_loads(webview.app_handle(), payload.event()))
@@ -98,7 +106,14 @@ fn set_up(app: &App, home: &std::path::Path) -> Result<(), Box<dyn std::error::E
     let folder = std::env::current_dir().unwrap_or_default();
     let given: Vec<String> = std::env::args().collect();
     files::deliver(app.handle(), files::named(&given, &folder));
-    window::open(app, home)?;
+    // WebKit may open a driver, and end the program, while the window is made.
+    #[cfg(target_os = "linux")]
+    let guard = drawing::guard(app.handle());
+    let window = window::open(app, home)?;
+    #[cfg(target_os = "linux")]
+    drawing::watch(app.handle(), &window, guard)?;
+    #[cfg(not(target_os = "linux"))]
+    drop(window);
     quit::on_signals(app.handle());
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::error::Error;
+use std::ffi::OsStr;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
 use std::path::Path;
@@ -67,35 +68,27 @@ pub(crate) fn need_display() -> Result<(), attune_studio::Error> {
     )
 }
 
-/// Settles what WebKitGTK takes from the environment, before anything reads it.
+/// Settles the language that WebKitGTK takes from the environment, before anything reads it.
 pub(crate) fn prepare() {
-    // Its fast path shows an empty window on NVIDIA's own driver.
-    const FAST_PATH_OFF: &str = "WEBKIT_DISABLE_DMABUF_RENDERER";
-    if Path::new("/proc/driver/nvidia/version").exists() && env::var_os(FAST_PATH_OFF).is_none() {
-        set(FAST_PATH_OFF, "1");
-    }
-    // Without a graphics processor it would layer the page with an imitated one, which costs several
-    // times as much of the processor as training a small model. Painted directly, the page looks the same.
-    #[cfg(target_os = "linux")]
-    {
-        const LAYERS_OFF: &str = "WEBKIT_DISABLE_COMPOSITING_MODE";
-        if crate::graphics::imitated() && env::var_os(LAYERS_OFF).is_none() {
-            set(LAYERS_OFF, "1");
-        }
-    }
     // It makes a language `C` of the locale of containers and servers, and then pages that sort or
     // print numbers break. Of plain `C` it makes English; files keep their UTF-8 names.
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
         .iter()
         .find_map(|name| env::var(name).ok().filter(|value| !value.is_empty()));
     if locale.is_some_and(|locale| locale.starts_with("C.")) {
-        set("LC_ALL", "C");
+        set("LC_ALL", OsStr::new("C"));
     }
 }
 
-fn set(name: &str, value: &str) {
+pub(crate) fn set(name: &str, value: &OsStr) {
     // SAFETY: `main` calls this before it starts a thread.
     unsafe { env::set_var(name, value) };
+}
+
+#[cfg(target_os = "linux")]
+pub(crate) fn unset(name: &str) {
+    // SAFETY: as above.
+    unsafe { env::remove_var(name) };
 }
 
 /// A second start on the same home folder hands its files to the first, and ends.

@@ -71,12 +71,16 @@ impl Place {
     fn keep(&self) -> Option<()> {
         let frame = self.update(|now| now.0)?;
         let text = serde_json::to_vec_pretty(&frame).ok()?;
-        let folder = self.file.parent()?;
-        fs::create_dir_all(folder).ok()?;
-        let fresh = self.file.with_extension("new");
-        fs::write(&fresh, text).ok()?;
-        fs::rename(&fresh, &self.file).ok()
+        write_whole(&self.file, &text)
     }
+}
+
+/// Writes a small file whole or not at all.
+pub(crate) fn write_whole(file: &Path, text: &[u8]) -> Option<()> {
+    fs::create_dir_all(file.parent()?).ok()?;
+    let fresh = file.with_extension("new");
+    fs::write(&fresh, text).ok()?;
+    fs::rename(&fresh, file).ok()
 }
 
 /// Opens the window where it was, if that place still exists.

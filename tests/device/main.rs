@@ -46,6 +46,7 @@ macro_rules! suite {
             suite! { @run $kind, $unless, $reason;
                 training::the_check_agrees,
                 training::threads_share_it,
+                training::a_dispatch_takes_the_time_asked_for,
                 training::the_starter_model_learns_as_on_the_processor,
                 training::all_of_it_learns_in_few_bits,
             }

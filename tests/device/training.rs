@@ -2,18 +2,39 @@
 
 use attune_data::{Conversation, Role, Sample, Tokenizer, Turn};
 use attune_engine::{
-    Control, DType, Decoder, Device, LoraConfig, OptimizerKind, TrainEvent, TrainOptions,
-    TrainedType, check_device, train,
+    Control, DType, Decoder, Device, GpuBackendKind, LoraConfig, OptimizerKind, TrainEvent,
+    TrainOptions, TrainedType, check_device, train,
 };
-use attune_kernels::by_compositions;
+use attune_kernels::{by_compositions, dispatch_limit};
 use attune_studio::starter::MODEL_FILES;
 use attune_studio::starter::dataset::SampleDataset;
 use candle_core::Tensor;
+use std::time::Duration;
 
 /// What `attune doctor` runs.
 pub fn the_check_agrees(device: &Device) {
     let check = check_device(device).unwrap();
     assert!(check.agrees, "{check:?}");
+}
+
+/// Only a Mac's GPU is given its work in pieces; of longer ones each is larger.
+pub fn a_dispatch_takes_the_time_asked_for(device: &Device) {
+    let limit = |milliseconds| {
+        let longest = Duration::from_millis(milliseconds);
+        if device.is_metal() {
+            GpuBackendKind::Metal.open_within(longest).unwrap();
+        } else {
+            GpuBackendKind::Cuda.open_within(longest).unwrap();
+        }
+        dispatch_limit(device)
+    };
+    let (short, long) = (limit(100), limit(400));
+    if device.is_metal() {
+        assert!(long.abs_diff(4 * short) <= 4, "{short}, {long}");
+    } else {
+        assert_eq!((short, long), (u64::MAX, u64::MAX));
+    }
+    limit(50);
 }
 
 /// Two threads take turns at one tensor, and a third, which never computed, gives back what they

@@ -93,6 +93,39 @@ test('the device says what was found, and the memory of a run can be limited', a
   await expect.poll(async () => (await saved(page)).memory_limit).toBe(null);
 });
 
+test('the time of a dispatch is calibrated or chosen, on a Mac', async ({ page }) => {
+  await open(page, '/settings/device');
+  await expect(page.getByText('as much work as this GPU does in 50 ms')).toBeVisible();
+  await page.getByRole('switch', { name: 'Choose the time of a dispatch' }).click();
+  const time = page.getByRole('slider', { name: 'At most' });
+  await expect(time).toHaveAttribute('aria-valuetext', '50 ms');
+  await expect.poll(async () => (await saved(page)).longest_dispatch).toBe(50);
+  await expect(page.getByText('macOS ends the work')).toBeVisible();
+  await time.focus();
+  await page.keyboard.press('End');
+  await expect.poll(async () => (await saved(page)).longest_dispatch).toBe(1000);
+  await page.getByRole('switch', { name: 'Choose the time of a dispatch' }).click();
+  await expect.poll(async () => (await saved(page)).longest_dispatch).toBe(null);
+  // A machine without Metal has nothing to choose.
+  await open(page, '/settings/device', { scenario: 'empty' });
+  await expect(page.getByRole('switch', { name: 'Limit the memory of a run' })).toBeVisible();
+  await expect(page.getByRole('switch', { name: 'Choose the time of a dispatch' })).toBeHidden();
+});
+
+for (const theme of ['light', 'dark'] as const) {
+  test(`a window that is not drawn in the usual way says why, in the ${theme} theme, and tries again`, async ({ page }) => {
+    await page.emulateMedia({ colorScheme: theme, reducedMotion: 'reduce' });
+    await page.goto('/?scenario=working&drawing=software-crashed#/settings/device');
+    await expect(page.getByText('The window is drawn by the processor, because what draws it crashed when Attune drew it the usual way.')).toBeVisible();
+    expect(await barriers(page)).toEqual([]);
+    await page.getByRole('button', { name: 'Try again' }).click();
+    expect(await memory(page, (attune) => attune.log.map(({ kind }) => kind))).toContain('draw-again');
+    await open(page, '/settings/device');
+    await expect(page.getByRole('switch', { name: 'Limit the memory of a run' })).toBeVisible();
+    await expect(page.getByText(/^The window is drawn/)).toBeHidden();
+  });
+}
+
 test('new experiments get other defaults, one by one, and lose them again', async ({ page }) => {
   await open(page, '/settings/defaults');
   await expect(page.getByText('All as built in')).toBeVisible();

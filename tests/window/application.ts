@@ -86,6 +86,8 @@ export class Place {
   readonly said = join(this.folder, 'said.txt');
   readonly log = openSync(this.said, 'a');
   readonly leaving: (() => unknown)[] = [];
+  /** Beside what every start has in its environment. */
+  environment: NodeJS.ProcessEnv = {};
   #running: Window[] = [];
 
   /** Starts the program with these arguments. */
@@ -93,6 +95,17 @@ export class Place {
     const window = await Window.open(this, args);
     this.#running.push(window);
     return window;
+  }
+
+  get variables(): NodeJS.ProcessEnv {
+    return { ...process.env, ATTUNE_HOME: this.home, RUST_LOG: process.env.RUST_LOG ?? 'warn', ...this.environment };
+  }
+
+  /** Starts the program as a desktop does: nothing drives its page, so it may begin anew. */
+  launch(): ChildProcess {
+    const child = spawn(program, [], { env: this.variables, stdio: ['ignore', this.log, this.log] });
+    this.leaving.push(() => void child.kill('SIGKILL'));
+    return child;
   }
 
   /** Writes a file beside the home folder. */
@@ -136,7 +149,7 @@ export class Window {
     }
     const [port, native] = [await freePort(), await freePort()];
     const driver = spawn('tauri-driver', ['--port', `${port}`, '--native-port', `${native}`, '--native-driver', '/usr/bin/WebKitWebDriver'], {
-      env: { ...process.env, ATTUNE_HOME: place.home, RUST_LOG: process.env.RUST_LOG ?? 'warn' },
+      env: place.variables,
       stdio: ['ignore', place.log, place.log],
     });
     const server = `http://127.0.0.1:${port}`;

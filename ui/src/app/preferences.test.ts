@@ -5,7 +5,7 @@ import { PreferenceKeeper } from './preferences.svelte';
 import type { Theme } from './theme.svelte';
 import type { Toasts } from './toasts.svelte';
 
-const built: Preferences = { appearance: 'system', notifications: true, keep_awake: true, device: 'auto', memory_limit: null, defaults: {} };
+const built: Preferences = { appearance: 'system', notifications: true, keep_awake: true, device: 'auto', memory_limit: null, longest_dispatch: null, defaults: {} };
 
 function made(refuse: (preferences: Preferences) => boolean = () => false) {
   const disk = { preferences: built, writes: 0 };

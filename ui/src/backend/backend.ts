@@ -42,6 +42,14 @@ export interface PageMenuItem {
   enabled: boolean;
 }
 
+/** Why the window is not drawn in the usual way. */
+export interface Drawing {
+  /** Pictures are copied through memory, or the processor draws all of it. */
+  way: 'copied' | 'software';
+  /** A process that draws was ended by a fault, the page never answered, or the window stayed empty. */
+  trouble: 'crashed' | 'silent' | 'blank';
+}
+
 /** Everything the window can ask of the world. Handlers return the function that removes them. */
 export interface Backend {
   call<C extends CommandName>(command: C, request: RequestOf<C>, options?: CallOptions): Promise<ReplyOf<C>>;
@@ -55,6 +63,10 @@ export interface Backend {
   onMenu(handler: (item: string) => void): () => void;
   /** Shows these menus beside the fixed ones, in place of those shown before. */
   showMenus(menus: PageMenu[]): Promise<void>;
+  /** Null where the window is drawn in the usual way. */
+  drawing(): Promise<Drawing | null>;
+  /** Restarts the program, drawing the window in the usual way. */
+  drawAgain(): Promise<void>;
   notify(title: string, body: string): Promise<void>;
   copy(text: string): Promise<void>;
   /** Shows a file in the file manager. */

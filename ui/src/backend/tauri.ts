@@ -2,7 +2,7 @@ import { Channel, invoke } from '@tauri-apps/api/core';
 import { getCurrentWebview } from '@tauri-apps/api/webview';
 import { getCurrentWindow } from '@tauri-apps/api/window';
 import { open, save } from '@tauri-apps/plugin-dialog';
-import { CommandError, type Backend, type CallOptions, type CommandName, type Drop, type FileFilter, type PageMenu, type ReplyOf, type RequestOf } from './backend';
+import { CommandError, type Backend, type CallOptions, type CommandName, type Drawing, type Drop, type FileFilter, type PageMenu, type ReplyOf, type RequestOf } from './backend';
 import type { Event } from './generated/types';
 
 /** Unlistening is asynchronous in Tauri; a handler removed before it was in place must not stay. */
@@ -76,6 +76,14 @@ export class TauriBackend implements Backend {
     return this.#run('show_menus', { menus });
   }
 
+  drawing(): Promise<Drawing | null> {
+    return this.#run('drawing', {});
+  }
+
+  drawAgain(): Promise<void> {
+    return this.#run('draw_again', {});
+  }
+
   notify(title: string, body: string): Promise<void> {
     return this.#run('notify', { title, body });
   }
@@ -88,9 +96,9 @@ export class TauriBackend implements Backend {
     return this.#run('reveal', { path });
   }
 
-  async #run(command: string, values: Record<string, unknown>): Promise<void> {
+  async #run<T = void>(command: string, values: Record<string, unknown>): Promise<T> {
     try {
-      await invoke(command, values);
+      return await invoke<T>(command, values);
     } catch (thrown) {
       throw CommandError.from(thrown);
     }

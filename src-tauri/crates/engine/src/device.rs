@@ -6,8 +6,10 @@ mod plain;
 use std::any::Any;
 use std::panic::{UnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use attune_kernels::{LONGEST_DISPATCH, calibrate_dispatch};
+pub use attune_kernels::LONGEST_DISPATCH;
+use attune_kernels::calibrate_dispatch;
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
@@ -61,6 +63,17 @@ impl GpuBackendKind {
     pub fn is_open(self) -> bool {
         let opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
         self == Self::Cpu || opened.as_ref().is_some_and(|(kind, _)| *kind == self)
+    }
+
+    /// Opens the first device of this kind, for work of at most `longest` at once: macOS ends what
+    /// keeps a Mac's GPU from the screen. Other devices may work as long as they like. The time holds
+    /// from now on for the whole process, also where the device was open already.
+    pub fn open_within(self, longest: Duration) -> Result<Device> {
+        let device = self.open()?;
+        if self == Self::Metal {
+            calibrate_dispatch(&device, longest)?;
+        }
+        Ok(device)
     }
 
     /// Opens the first device of this kind.

@@ -51,7 +51,8 @@ pub use candle_core::{DType, Device};
 pub use checkpoint::{CheckpointInfo, best as best_checkpoint, last as last_checkpoint};
 pub use decoder::{Decoder, Noise, ParameterCounts};
 pub use device::{
-    CUDA_VERSION, DeviceCheck, GpuBackendKind, MetalFacts, check_device, metal_facts,
+    CUDA_VERSION, DeviceCheck, GpuBackendKind, LONGEST_DISPATCH, MetalFacts, check_device,
+    metal_facts,
 };
 pub use error::{Error, Result};
 pub use event::TrainEvent;

@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long the work given to a Mac's GPU at once may take.
+/// How long the work given to a Mac's GPU at once may take, where nobody chose.
 pub const LONGEST_DISPATCH: Duration = Duration::from_millis(50);
 /// Multiply-adds until the speed of a device was measured: what the slowest M1 does in 50 ms, when
 /// its products reach half a TFLOP/s.
@@ -27,6 +27,8 @@ struct Account {
     open: u64,
     /// How often it was waited for.
     waits: u64,
+    /// Multiply-adds per second as measured, and the time that `limit` was last set for.
+    measured: Option<(f64, Duration)>,
 }
 
 static ACCOUNTS: LazyLock<Mutex<HashMap<Place, Account>>> = LazyLock::new(Mutex::default);
@@ -37,6 +39,7 @@ fn with_account<T>(place: Place, work: impl FnOnce(&mut Account) -> T) -> T {
         limit: default_limit(place),
         open: 0,
         waits: 0,
+        measured: None,
     }))
 }
 
@@ -68,9 +71,26 @@ pub fn lower_dispatch_limit(device: &Device) {
     });
 }
 
-/// Measures how fast `device` multiplies and sets the limit to what it does in `longest`, usually
-/// [`LONGEST_DISPATCH`]. Returns the limit. Takes some tens of milliseconds.
+/// Sets the limit to what `device` does in `longest`, usually [`LONGEST_DISPATCH`], and returns it.
+/// The first time it is measured how fast the device multiplies, which takes some tens of
+/// milliseconds. A limit that was lowered since it was set for the same time stays so.
 pub fn calibrate_dispatch(device: &Device, longest: Duration) -> Result<u64> {
+    let place = Place::of(device);
+    let rate = match with_account(place, |account| account.measured) {
+        Some((_, before)) if before == longest => return Ok(dispatch_limit(device)),
+        Some((rate, _)) => rate,
+        None => measure(device)?,
+    };
+    let limit = ((rate * longest.as_secs_f64()) as u64).max(LEAST);
+    with_account(place, |account| {
+        account.measured = Some((rate, longest));
+        account.limit = limit;
+    });
+    Ok(limit)
+}
+
+/// Multiply-adds per second in products of `device`.
+fn measure(device: &Device) -> Result<f64> {
     const SIZE: usize = 1024;
     let one = Tensor::ones((SIZE, SIZE), DType::F32, device)?;
     let timed = |times: usize| -> Result<Duration> {
@@ -85,11 +105,8 @@ pub fn calibrate_dispatch(device: &Device, longest: Duration) -> Result<u64> {
     // The first product also compiles and allocates.
     timed(1)?;
     let best = (0..3).map(|_| timed(4)).collect::<Result<Vec<_>>>()?;
-    let best = best.into_iter().min().unwrap_or(longest);
-    let rate = (4 * SIZE * SIZE * SIZE) as f64 / best.as_secs_f64().max(1e-9);
-    let limit = (rate * longest.as_secs_f64()) as u64;
-    set_dispatch_limit(device, limit.max(LEAST));
-    Ok(dispatch_limit(device))
+    let best = best.into_iter().min().unwrap_or_default();
+    Ok((4 * SIZE * SIZE * SIZE) as f64 / best.as_secs_f64().max(1e-9))
 }
 
 /// Cuts `rows`, each of `work` multiply-adds, into even ranges within the limit of `device`, borders
@@ -223,6 +240,27 @@ mod tests {
                 lower_dispatch_limit(device);
             }
             assert_eq!(dispatch_limit(device), LEAST);
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn another_time_changes_the_limit_and_the_same_keeps_a_lowered_one() -> Result<()> {
+        Pretence::new(None).run(|| {
+            let device = &Device::Cpu;
+            let chosen = calibrate_dispatch(device, Duration::from_millis(400))?;
+            lower_dispatch_limit(device);
+            let lowered = dispatch_limit(device);
+            assert!(lowered < chosen);
+            // As a second run does, with what the first has learnt.
+            assert_eq!(
+                calibrate_dispatch(device, Duration::from_millis(400))?,
+                lowered
+            );
+            // Nothing is measured anew: four times the work in four times the time.
+            let short = calibrate_dispatch(device, Duration::from_millis(200))?;
+            let long = calibrate_dispatch(device, Duration::from_millis(800))?;
+            assert!(long.abs_diff(4 * short) <= 4, "{short}, {long}");
             Ok(())
         })
     }

@@ -195,7 +195,10 @@ impl Studio {
 
     /// What computes, opened.
     pub(crate) fn open_device(&self) -> Result<Device> {
-        Ok(self.backend()?.kind.open()?)
+        // Preferences that cannot be read choose nothing here either.
+        let preferences = preferences::load(self).unwrap_or_default();
+        let longest = preferences::longest_dispatch(&preferences);
+        Ok(self.backend()?.kind.open_within(longest)?)
     }
 
     /// The memory of what computes, now. That of a GPU is asked for only while this process holds

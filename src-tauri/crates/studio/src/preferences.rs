@@ -1,6 +1,8 @@
 //! What a person has chosen for the program as a whole: one small file.
 
 use std::fs;
+use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use crate::Studio;
 use crate::api::{Preferences, PreferencesRequest, PreferencesSetRequest, Session};
@@ -37,6 +39,36 @@ pub(crate) fn load(studio: &Studio) -> Result<Preferences> {
     })
 }
 
+/// What a Mac's GPU may be given at once, in milliseconds: below, waiting takes longer than the work;
+/// above, the screen stands still for so long that nobody can want it.
+const DISPATCH: RangeInclusive<u32> = 10..=1000;
+
+/// How long the work given to a Mac's GPU at once may take.
+pub(crate) fn longest_dispatch(preferences: &Preferences) -> Duration {
+    let chosen = preferences
+        .longest_dispatch
+        .filter(|chosen| DISPATCH.contains(chosen));
+    chosen.map_or(attune_engine::LONGEST_DISPATCH, |chosen| {
+        Duration::from_millis(chosen.into())
+    })
+}
+
+fn check_dispatch(preferences: &Preferences) -> Result<()> {
+    match preferences.longest_dispatch {
+        Some(chosen) if !DISPATCH.contains(&chosen) => Err(Error::new(
+            "preference-invalid",
+            format!("{chosen} ms is no time for work of the GPU"),
+        )
+        .with_remedy(format!(
+            "Choose {} to {} ms, or none for the calibrated one.",
+            DISPATCH.start(),
+            DISPATCH.end()
+        ))
+        .with_place("longest_dispatch")),
+        _ => Ok(()),
+    }
+}
+
 /// Replaces the preferences.
 pub(crate) fn write(
     studio: &Studio,
@@ -54,6 +86,7 @@ pub(crate) fn write(
                 ..error.with_place("device")
             })?;
     }
+    check_dispatch(&preferences)?;
     settings::check_values(&preferences.defaults)?;
     let home = studio.home();
     files::make_folder(home.root())?;
@@ -102,6 +135,39 @@ mod tests {
         };
         assert!(write(&studio, request(&bad), &mut session).is_err());
         assert_eq!(load(&studio).unwrap(), preferences);
+    }
+
+    #[test]
+    fn the_time_of_a_dispatch_is_calibrated_unless_chosen_within_bounds() {
+        let home = tempfile::tempdir().unwrap();
+        let studio = Studio::open_at(home.path());
+        let control = Control::default();
+        let mut ignore = |_| {};
+        let mut session = Session::new(&mut ignore, &control);
+        let mut choose = |longest_dispatch| {
+            let preferences = Preferences {
+                longest_dispatch,
+                ..Preferences::default()
+            };
+            write(&studio, PreferencesSetRequest { preferences }, &mut session)
+        };
+        for (chosen, milliseconds) in [(None, 50), (Some(10), 10), (Some(1000), 1000)] {
+            let kept = choose(chosen).unwrap();
+            assert_eq!(kept, load(&studio).unwrap());
+            assert_eq!(longest_dispatch(&kept), Duration::from_millis(milliseconds));
+        }
+        for chosen in [0, 9, 1001] {
+            let refused = choose(Some(chosen)).unwrap_err();
+            assert_eq!(refused.place.as_deref(), Some("longest_dispatch"));
+            assert!(refused.remedy.is_some_and(|remedy| remedy.contains("1000")));
+        }
+        assert_eq!(load(&studio).unwrap().longest_dispatch, Some(1000));
+        // A file written by hand does not make a Mac's screen stand still.
+        let by_hand = Preferences {
+            longest_dispatch: Some(60_000),
+            ..Preferences::default()
+        };
+        assert_eq!(longest_dispatch(&by_hand), Duration::from_millis(50));
     }
 
     /// A driver that is gone after an update must not keep a person from choosing the theme.

@@ -2028,6 +2028,11 @@ device: string,
  */
 memory_limit: number | null, 
 /**
+ * Milliseconds that the work given to a Mac's GPU at once may take, 10 to 1000; without it 50.
+ * macOS ends work that keeps the GPU from the screen.
+ */
+longest_dispatch: number | null, 
+/**
  * Settings that the form of a new experiment starts from, where they differ from the defaults.
  */
 defaults: { [key in string]: JsonValue }, };

@@ -1,4 +1,4 @@
-import { CommandError, type Backend, type CallOptions, type CommandName, type Drop, type FileFilter, type PageMenu, type ReplyOf, type RequestOf } from '../backend';
+import { CommandError, type Backend, type CallOptions, type CommandName, type Drawing, type Drop, type FileFilter, type PageMenu, type ReplyOf, type RequestOf } from '../backend';
 import { handlers } from './handlers';
 import { readScenario, type Context, type Scenario } from './context';
 
@@ -105,6 +105,16 @@ export class MemoryBackend implements Backend {
 
   async showMenus(menus: PageMenu[]): Promise<void> {
     this.menus.push(structuredClone(menus));
+  }
+
+  /** As the address says: `?drawing=software-blank`. */
+  async drawing(): Promise<Drawing | null> {
+    const [way, trouble] = new URLSearchParams(location.search).get('drawing')?.split('-') ?? [];
+    return way && trouble ? ({ way, trouble } as Drawing) : null;
+  }
+
+  async drawAgain(): Promise<void> {
+    this.log.push({ kind: 'draw-again', detail: '' });
   }
 
   async notify(title: string, body: string): Promise<void> {

@@ -2,7 +2,7 @@ import type { Preferences } from '../generated/types';
 
 const key = 'attune.memory.preferences';
 
-const built: Preferences = { appearance: 'system', notifications: true, keep_awake: true, device: 'auto', memory_limit: null, defaults: {} };
+const built: Preferences = { appearance: 'system', notifications: true, keep_awake: true, device: 'auto', memory_limit: null, longest_dispatch: null, defaults: {} };
 
 /** Preferences outlive a reload, as a file would. */
 export function savedPreferences(): Preferences {

@@ -57,6 +57,9 @@ pub struct Preferences {
     pub device: String,
     /// Bytes that estimates take as what a run may use; what the machine has without it.
     pub memory_limit: Option<u64>,
+    /// Milliseconds that the work given to a Mac's GPU at once may take, 10 to 1000; without it 50.
+    /// macOS ends work that keeps the GPU from the screen.
+    pub longest_dispatch: Option<u32>,
     /// Settings that the form of a new experiment starts from, where they differ from the defaults.
     pub defaults: Map<String, Value>,
 }
@@ -69,6 +72,7 @@ impl Default for Preferences {
             keep_awake: true,
             device: "auto".to_owned(),
             memory_limit: None,
+            longest_dispatch: None,
             defaults: Map::new(),
         }
     }
