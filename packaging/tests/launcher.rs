@@ -6,19 +6,29 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::TempDir;
 
 const LIBRARIES: [&str; 3] = ["libcuda.so.1", "libcublas.so.12", "libcurand.so.10"];
 
+/// One test at a time: a program being written cannot be started, and a process that another test
+/// is just starting holds what was open for writing here for a moment longer.
+static ALONE: Mutex<()> = Mutex::new(());
+
 struct Installed {
     folder: TempDir,
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl Installed {
     fn new() -> Self {
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = tempfile::tempdir().unwrap();
-        let place = Self { folder };
+        let place = Self {
+            folder,
+            _alone: alone,
+        };
         let programs = place.path("usr/lib/attune");
         fs::create_dir_all(&programs).unwrap();
         fs::create_dir_all(place.path("usr/bin")).unwrap();

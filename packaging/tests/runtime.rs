@@ -5,20 +5,30 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use attune_packaging::appimage;
 use tempfile::TempDir;
 
 const RUNTIME: &str = env!("CARGO_BIN_EXE_attune-runtime");
 
+/// One test at a time: a program being written cannot be started, and a process that another test
+/// is just starting holds what was open for writing here for a moment longer.
+static ALONE: Mutex<()> = Mutex::new(());
+
 struct Place {
     folder: TempDir,
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl Place {
     fn new() -> Self {
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = tempfile::tempdir().unwrap();
-        Self { folder }
+        Self {
+            folder,
+            _alone: alone,
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
