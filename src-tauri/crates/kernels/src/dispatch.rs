@@ -248,18 +248,19 @@ mod tests {
     fn another_time_changes_the_limit_and_the_same_keeps_a_lowered_one() -> Result<()> {
         Pretence::new(None).run(|| {
             let device = &Device::Cpu;
-            let chosen = calibrate_dispatch(device, Duration::from_millis(400))?;
+            // So long that the slowest machine's limit is above the least.
+            let chosen = calibrate_dispatch(device, Duration::from_secs(40))?;
             lower_dispatch_limit(device);
             let lowered = dispatch_limit(device);
             assert!(lowered < chosen);
             // As a second run does, with what the first has learnt.
             assert_eq!(
-                calibrate_dispatch(device, Duration::from_millis(400))?,
+                calibrate_dispatch(device, Duration::from_secs(40))?,
                 lowered
             );
             // Nothing is measured anew: four times the work in four times the time.
-            let short = calibrate_dispatch(device, Duration::from_millis(200))?;
-            let long = calibrate_dispatch(device, Duration::from_millis(800))?;
+            let short = calibrate_dispatch(device, Duration::from_secs(20))?;
+            let long = calibrate_dispatch(device, Duration::from_secs(80))?;
             assert!(long.abs_diff(4 * short) <= 4, "{short}, {long}");
             Ok(())
         })
